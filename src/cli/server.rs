@@ -141,7 +141,7 @@ impl Configuration {
             self.refuse_cut_off(&files, &config, current)?;
             Ok(config)
         };
-        let config = read_when_written(&files, read, ServerConfig::pem_files)?;
+        let config = read_when_written(|| files.clone(), read, ServerConfig::pem_files)?;
         let lost = config.unprotected(current);
         if !lost.is_empty() {
             let lost = lost.join(", ");

@@ -1,12 +1,13 @@
 //! Files that are read while somebody is writing them, or had to stop.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Stat, stat};
 
-use super::server::FileText;
+use super::source::FileText;
 use crate::proto::quoted;
 
 /// A file that was written less than this ago may be written still.
@@ -24,48 +25,48 @@ const LOOKS: usize = 10;
 pub struct StillWritten(PathBuf);
 
 /// Reads a configuration when nobody writes its `files` any more, and once more where the files with certificates that it
-/// names were being written. However often `read` opens one of the `files`, it has found the same in it.
+/// names were being written. However often `read` opens one of the `files`, it has found the same in it, and the same files.
 ///
 /// # Errors
 /// One of them changes all the time, or has changed while it was read; whatever `read` comes to.
 pub fn read_when_written<C, E: From<StillWritten>>(
-    files: &[PathBuf],
+    files: impl Fn() -> Vec<PathBuf>,
     read: impl Fn() -> Result<C, E>,
     pem_files: impl Fn(&C) -> Vec<PathBuf>,
 ) -> Result<C, E> {
-    wait_until_written(files)?;
+    wait_until_written(&files)?;
     let read = || -> Result<C, E> {
-        let before = look_at(files);
+        let before = look_at(files());
         let config = read()?;
-        match files.iter().zip(&before).find(|(path, before)| look(path) != **before) {
-            Some((path, _)) => Err(StillWritten(path.clone()).into()),
+        match changed_since(&before, &look_at(files())) {
+            Some(path) => Err(StillWritten(path).into()),
             None => Ok(config),
         }
     };
     let config = read()?;
-    if wait_until_written(&pem_files(&config))? { read() } else { Ok(config) }
+    if wait_until_written(|| pem_files(&config))? { read() } else { Ok(config) }
 }
 
-/// Waits until no file changes from one look to the next, where one has changed within the last second: for a tenth of a
-/// second, as a rule. Whether it had to wait. Files that are not there do not change.
+/// Waits until no file changes, comes or goes from one look to the next, where one has changed within the last second: for a
+/// tenth of a second, as a rule. Whether it had to wait. Files that are not there do not change.
 ///
 /// # Errors
 /// A file had changed at each look.
-fn wait_until_written(files: &[PathBuf]) -> Result<bool, StillWritten> {
-    let mut before = look_at(files);
-    if !before.iter().flatten().any(is_fresh) {
+fn wait_until_written(files: impl Fn() -> Vec<PathBuf>) -> Result<bool, StillWritten> {
+    let mut before = look_at(files());
+    if !before.values().flatten().any(is_fresh) {
         return Ok(false);
     }
     for _ in 0..LOOKS {
         thread::sleep(PAUSE);
-        let now = look_at(files);
+        let now = look_at(files());
         if now == before {
             return Ok(true);
         }
         before = now;
     }
-    let freshest = files.iter().zip(&before).max_by_key(|(_, seen)| seen.map(|seen| seen.changed));
-    Err(StillWritten(freshest.map(|(path, _)| path.clone()).unwrap_or_default()))
+    let freshest = before.into_iter().max_by_key(|(_, seen)| seen.map(|seen| seen.changed));
+    Err(StillWritten(freshest.map(|(path, _)| path).unwrap_or_default()))
 }
 
 /// A file that may be the beginning of one only.
@@ -109,8 +110,22 @@ struct Seen {
     changed: (i64, i64),
 }
 
-fn look_at(files: &[PathBuf]) -> Vec<Option<Seen>> {
-    files.iter().map(|path| look(path)).collect()
+/// Each file, and what is to be seen of it where it is there.
+type Look = BTreeMap<PathBuf, Option<Seen>>;
+
+fn look_at(files: Vec<PathBuf>) -> Look {
+    let look = |path: PathBuf| {
+        let seen = look(&path);
+        (path, seen)
+    };
+    files.into_iter().map(look).collect()
+}
+
+/// A file that has changed, come or gone from one look to the next.
+fn changed_since(before: &Look, now: &Look) -> Option<PathBuf> {
+    let changed = now.iter().find(|(path, seen)| before.get(*path) != Some(*seen));
+    let gone = || before.iter().find(|(path, _)| !now.contains_key(*path));
+    changed.or_else(gone).map(|(path, _)| path.clone())
 }
 
 fn look(path: &Path) -> Option<Seen> {
@@ -146,9 +161,9 @@ mod tests {
         fs::write(&old, "old\n").unwrap();
         File::options().append(true).open(&old).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let absent = place.path().join("absent");
-        assert_eq!(wait_until_written(&[old.clone(), absent]), Ok(false));
+        assert_eq!(wait_until_written(|| vec![old.clone(), absent.clone()]), Ok(false));
         fs::write(&fresh, "fresh\n").unwrap();
-        assert_eq!(wait_until_written(&[old, fresh]), Ok(true));
+        assert_eq!(wait_until_written(|| vec![old.clone(), fresh.clone()]), Ok(true));
     }
 
     #[test]
@@ -163,10 +178,7 @@ mod tests {
             refuse_cut_off(&path, false).unwrap();
             Ok(text)
         };
-        assert_eq!(
-            read_when_written(std::slice::from_ref(&path), read, |_| Vec::new()),
-            Err(StillWritten(path.clone()))
-        );
+        assert_eq!(read_when_written(|| vec![path.clone()], read, |_| Vec::new()), Err(StillWritten(path.clone())));
     }
 
     #[test]
@@ -189,7 +201,7 @@ mod tests {
                     thread::sleep(Duration::from_millis(5));
                 }
             });
-            let found = wait_until_written(std::slice::from_ref(&path));
+            let found = wait_until_written(|| vec![path.clone()]);
             is_done.store(true, Ordering::Relaxed);
             found
         });

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, all of it at once.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use crate::proto::quoted;
@@ -16,12 +16,10 @@ pub enum ConfigError {
         /// Why, and what to do about it.
         reason: String,
     },
-    /// The file was read, and contains invalid settings.
-    #[error("{}", listed(path, problems))]
+    /// It was read, and contains invalid settings.
+    #[error("{}", listed(problems))]
     Invalid {
-        /// The file.
-        path: PathBuf,
-        /// Everything that is wrong with it, by line.
+        /// Everything that is wrong, by file and line.
         problems: Vec<Problem>,
     },
     /// No state directory is configured, and there is no home directory to put it in.
@@ -42,46 +40,71 @@ pub enum ConfigError {
 }
 
 /// One thing wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
     /// Counted from 1; none where it is the file as a whole.
     pub line: Option<usize>,
     /// What was expected, and what was found instead. Never a secret.
     pub message: String,
 }
 
-impl Problem {
-    fn at(&self, path: &Path) -> String {
+impl Display for Problem {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let path = quoted(&self.path);
         match self.line {
-            Some(line) => format!("{}:{line}: {}", quoted(path), self.message),
-            None => format!("{}: {}", quoted(path), self.message),
+            Some(line) => write!(f, "{path}:{line}: {}", self.message),
+            None => write!(f, "{path}: {}", self.message),
         }
     }
 }
 
-fn listed(path: &Path, problems: &[Problem]) -> String {
-    let mut text = String::new();
-    for (index, problem) in problems.iter().enumerate() {
-        let separator = if index == 0 { "" } else { "\n" };
-        let _ = write!(text, "{separator}{}", problem.at(path));
+fn listed(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    lines.join("\n")
+}
+
+/// Where something stands in a configuration of one or more files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Which of the files: 0 is the one that includes the others.
+    pub(super) file: usize,
+    /// Counted from 1; none where it is the file as a whole.
+    pub(super) line: Option<usize>,
+}
+
+impl Place {
+    /// The file that includes the others, as a whole.
+    pub(super) const MAIN: Self = Self { file: 0, line: None };
+}
+
+impl From<usize> for Place {
+    fn from(line: usize) -> Self {
+        Self { line: Some(line), ..Self::MAIN }
     }
-    text
+}
+
+impl From<Option<usize>> for Place {
+    fn from(line: Option<usize>) -> Self {
+        Self { line, ..Self::MAIN }
+    }
 }
 
 /// Nobody reads more.
 const MOST_PROBLEMS: usize = 100;
 
-/// What is found while a file is read: reading goes on, so that everything is found.
+/// What is found while files are read: reading goes on, so that everything is found.
 #[derive(Debug, Default)]
 pub(super) struct Diagnostics {
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
+    problems: Vec<(Place, String)>,
+    warnings: Vec<(Place, String)>,
 }
 
 impl Diagnostics {
-    /// The file cannot be run by.
-    pub(super) fn error(&mut self, line: impl Into<Option<usize>>, message: impl Into<String>) {
-        self.problems.push(Problem { line: line.into(), message: message.into() });
+    /// The files cannot be run by.
+    pub(super) fn error(&mut self, place: impl Into<Place>, message: impl Into<String>) {
+        self.problems.push((place.into(), message.into()));
     }
 
     /// Whether reading on would only bring up errors that are none.
@@ -90,31 +113,36 @@ impl Diagnostics {
     }
 
     /// The settings can be used, but their author should be warned.
-    pub(super) fn warn(&mut self, line: impl Into<Option<usize>>, message: impl Into<String>) {
-        self.warnings.push(Problem { line: line.into(), message: message.into() });
+    pub(super) fn warn(&mut self, place: impl Into<Place>, message: impl Into<String>) {
+        self.warnings.push((place.into(), message.into()));
     }
 
-    /// The warnings, unless there were errors.
-    pub(super) fn finish(self, path: &Path) -> Result<Vec<String>, ConfigError> {
-        let mut problems = in_order(self.problems);
-        if problems.len() > MOST_PROBLEMS {
-            let more = problems.len() - MOST_PROBLEMS;
-            problems.truncate(MOST_PROBLEMS);
-            problems.push(Problem { line: None, message: format!("and {more} errors more") });
-        }
+    /// The warnings, unless there were errors. `files` are those of the places.
+    pub(super) fn finish(self, files: &[&Path]) -> Result<Vec<String>, ConfigError> {
+        let mut problems = in_order(self.problems, files);
         if problems.is_empty() {
-            Ok(in_order(self.warnings).iter().map(|warning| warning.at(path)).collect())
-        } else {
-            Err(ConfigError::Invalid { path: path.to_owned(), problems })
+            return Ok(in_order(self.warnings, files).iter().map(Problem::to_string).collect());
         }
+        if problems.len() > MOST_PROBLEMS {
+            let message = format!("and {} errors more", problems.len() - MOST_PROBLEMS);
+            problems.truncate(MOST_PROBLEMS);
+            problems.push(Problem { path: path_of(Place::MAIN, files), line: None, message });
+        }
+        Err(ConfigError::Invalid { problems })
     }
 }
 
-/// By line, and each once: what many sites inherit is wrong in one place.
-fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
-    problems.sort();
-    problems.dedup();
-    problems
+/// By file and line, and each once: what many sites inherit is wrong in one place.
+fn in_order(mut found: Vec<(Place, String)>, files: &[&Path]) -> Vec<Problem> {
+    found.sort();
+    found.dedup();
+    let problem =
+        |(place, message): (Place, String)| Problem { path: path_of(place, files), line: place.line, message };
+    found.into_iter().map(problem).collect()
+}
+
+fn path_of(place: Place, files: &[&Path]) -> PathBuf {
+    files.get(place.file).map(|path| path.to_path_buf()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -128,15 +156,25 @@ mod tests {
         report.error(2, "sooner");
         report.error(None, "overall");
         report.error(7, "later");
-        let error = report.finish(Path::new("a.toml")).unwrap_err();
+        let error = report.finish(&[Path::new("a.toml")]).unwrap_err();
         assert_eq!(error.to_string(), "a.toml: overall\na.toml:2: sooner\na.toml:7: later");
+    }
+
+    #[test]
+    fn problems_come_in_the_order_of_their_files() {
+        let mut report = Diagnostics::default();
+        report.error(Place { file: 1, line: Some(1) }, "included");
+        report.error(Place { file: 2, line: None }, "unreadable");
+        report.error(9, "main");
+        let error = report.finish(&["z.toml", "b.toml", "a.toml"].map(Path::new)).unwrap_err();
+        assert_eq!(error.to_string(), "z.toml:9: main\nb.toml:1: included\na.toml: unreadable");
     }
 
     #[test]
     fn endless_problems_come_to_an_end() {
         let mut report = Diagnostics::default();
         (1..=150).for_each(|line| report.error(line, "bad"));
-        let error = report.finish(Path::new("a.toml")).unwrap_err().to_string();
+        let error = report.finish(&[Path::new("a.toml")]).unwrap_err().to_string();
         assert_eq!(error.lines().count(), 101);
         assert_eq!(error.lines().last(), Some("a.toml: and 50 errors more"));
     }
@@ -145,6 +183,6 @@ mod tests {
     fn warnings_alone_are_no_error() {
         let mut report = Diagnostics::default();
         report.warn(3, "odd");
-        assert_eq!(report.finish(Path::new("a.toml")).unwrap(), ["a.toml:3: odd"]);
+        assert_eq!(report.finish(&[Path::new("a.toml")]).unwrap(), ["a.toml:3: odd"]);
     }
 }

@@ -1,5 +1,6 @@
-//! Settings written as our TOML: what `tentacle-syncd import` prints.
+//! Settings written as our TOML: what `tentacle-syncd import` makes of a `pandora_server.conf`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use toml::{Table, Value};
@@ -42,19 +43,62 @@ pub fn to_toml(settings: &Settings) -> String {
     if !shared.is_empty() {
         let _ = write!(text, "\n[defaults]\n{}", lines(&shared, Section::Defaults));
     }
+    let groups = groups(settings, &sites, &common);
+    for (name, keys) in &groups {
+        let _ = write!(text, "\n[group.{}]\n{}", table_name(name), lines(keys, Section::Group));
+    }
+    let none = Table::new();
     for (site, keys) in settings.sites.iter().zip(&sites) {
-        let mut own = differing(keys, &common);
+        let of_group = site.group.as_deref().and_then(|group| groups.get(group)).unwrap_or(&none);
+        let mut own = differing(keys, &over(&common, of_group));
         own.insert("name".to_owned(), site.name.as_str().into());
         own.insert("address".to_owned(), site.address.as_str().into());
-        let _ = write!(text, "\n[[site]]\n{}{}", lines(&own, Section::Site), notes(site));
+        if let Some(group) = &site.group {
+            own.insert("group".to_owned(), group.as_str().into());
+        }
+        let _ = write!(text, "\n{}{}", site_table(&own), notes(site));
     }
     text
 }
 
-/// Of each key the value that most tables have; the first of them where several do.
+/// One `[[site]]` with these keys.
+pub(super) fn site_table(keys: &Table) -> String {
+    format!("[[site]]\n{}", lines(keys, Section::Site))
+}
+
+/// The groups of the sites, each with what most of its sites have in common, and otherwise than all.
+fn groups<'a>(settings: &'a Settings, sites: &[Table], common: &Table) -> BTreeMap<&'a str, Table> {
+    let mut members: BTreeMap<&str, Vec<Table>> = BTreeMap::new();
+    for (site, keys) in settings.sites.iter().zip(sites) {
+        if let Some(group) = &site.group {
+            members.entry(group).or_default().push(keys.clone());
+        }
+    }
+    let of_group = |(name, sites): (&'a str, Vec<Table>)| {
+        let mut keys = differing(&most_common(&sites), common);
+        keys.remove("tls");
+        (name, keys)
+    };
+    members.into_iter().map(of_group).collect()
+}
+
+/// A part of a table's name, in quotes where it needs them.
+pub(super) fn table_name(name: &str) -> String {
+    let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if is_bare && !name.is_empty() { name.to_owned() } else { Value::from(name).to_string() }
+}
+
+/// The keys of both, `nearer` before `farther`.
+fn over(farther: &Table, nearer: &Table) -> Table {
+    let keys = farther.iter().chain(nearer);
+    keys.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Of each key that all tables have the value that most have; the first of them where several do.
 fn most_common(tables: &[Table]) -> Table {
     let mut common = Table::new();
-    for key in Section::Defaults.keys() {
+    let of_all = |key: &&str| tables.iter().all(|table| table.contains_key(*key));
+    for key in Section::Defaults.keys().into_iter().filter(of_all) {
         let mut counts: Vec<(&Value, usize)> = Vec::new();
         for value in tables.iter().filter_map(|table| table.get(key)) {
             match counts.iter_mut().find(|(counted, _)| *counted == value) {

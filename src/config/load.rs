@@ -1,24 +1,22 @@
 //! From a path to [`Settings`].
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
 use super::cut_off::warning_of_end;
-use super::error::{ConfigError, Diagnostics};
+use super::error::{ConfigError, Diagnostics, Place};
 use super::pandora_conf::DataServerConf;
-use super::settings::{Settings, incoming_dirs};
-use super::source::{Env, Source, io_message, is_world_readable};
-use super::{defaults, pandora_conf, toml_conf};
-use crate::file::{self, ReadError};
+use super::settings::{ReadFile, Settings, incoming_dirs};
+use super::source::{Env, FileText, Source, io_message};
+use super::{defaults, include, pandora_conf, toml_conf};
 use crate::in_time::in_time;
+use crate::proto::Fingerprint;
 use crate::text::why_unreadable;
 
 /// Where a configuration is looked for when none is named, in this order.
 pub const DEFAULT_PATHS: [&str; 2] = ["/etc/tentacle-sync/tentacle-syncd.toml", "/etc/pandora/pandora_server.conf"];
-
-/// A configuration is text written by people.
-pub(super) const LARGEST_FILE: usize = 16 * 1024 * 1024;
 
 /// What of the configuration stands on the command line; it wins over the file.
 #[derive(Clone, Debug, Default)]
@@ -36,19 +34,22 @@ pub fn default_path() -> Option<&'static Path> {
     DEFAULT_PATHS.into_iter().map(Path::new).find(|path| path.exists())
 }
 
-/// Reads the configuration at `path`, our TOML or a `pandora_server.conf`.
+/// Reads the configuration at `path`, our TOML with the files that it includes, or a `pandora_server.conf`.
 ///
-/// Of other files than the configuration only those with passwords and passphrases are read: certificates and
-/// directories need not exist.
+/// Of other files only those with passwords and passphrases are read: certificates and directories need not exist.
 ///
 /// # Errors
-/// All that is wrong with the file, with lines.
+/// All that is wrong with the files, with lines.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError> {
-    let (bytes, world_readable) =
-        read_file(path, "--config").map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
-    let source = Source::new(path, world_readable, options.environment);
-    let mut settings = parse(&bytes, &source)?;
-    settings.warnings.extend(warning_of_end(path, &bytes));
+    let text = read_file(path, "--config")?;
+    let main = Source::new(path, &text, options.environment);
+    let mut report = Diagnostics::default();
+    let included = if may_include(&main) { include::read(&main, &mut report) } else { Vec::new() };
+    let sources = included.iter().map(|(path, text)| Source::new(path, text, options.environment));
+    let sources: Vec<Source<'_>> = std::iter::once(main).chain(sources).collect();
+    let mut settings = parse(&sources, report)?;
+    settings.files = sources.iter().map(read_as).collect();
+    settings.warnings.extend(sources.iter().filter_map(|source| warning_of_end(source.path, &source.text.bytes)));
     if let Some(directory) = &options.incoming_dir {
         for site in &mut settings.sites {
             site.incoming_dir.clone_from(directory);
@@ -63,40 +64,65 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
     Ok(settings)
 }
 
+fn read_as(source: &Source<'_>) -> ReadFile {
+    ReadFile { path: source.path.to_owned(), fingerprint: Fingerprint::of(&source.text.bytes) }
+}
+
+/// The files that the configuration at `path` consists of now, as far as they can be found out.
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    if let Ok(text) = FileText::read(path) {
+        let main = Source::new(path, &text, Env::of_process());
+        if may_include(&main) {
+            let included = include::find(&main, &mut Diagnostics::default());
+            files.extend(included.into_iter().map(|included| included.path));
+        }
+    }
+    files
+}
+
 /// Reads what the data server of this machine goes by; `None` where the file at `path` is a configuration in TOML.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn load_data_server(path: &Path) -> Result<Option<DataServerConf>, ConfigError> {
-    let (bytes, _) = read_file(path, "--pandora-conf")
-        .map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
-    if is_toml(path, &bytes) { Ok(None) } else { pandora_conf::read_data_server(&bytes, path).map(Some) }
+    let text = read_file(path, "--pandora-conf")?;
+    if is_toml(path, &text.bytes) { Ok(None) } else { pandora_conf::read_data_server(&text.bytes, path).map(Some) }
 }
 
-/// Reads `bytes` in whichever format they are: the file's settings alone.
-pub(super) fn parse(bytes: &[u8], source: &Source<'_>) -> Result<Settings, ConfigError> {
-    let mut report = Diagnostics::default();
-    if let Some((line, message)) = why_unreadable(bytes, source.path) {
-        report.error(line, message);
-    } else if is_named_toml(source.path) && pandora_conf::is_one(bytes) {
-        report.error(
-            None,
-            "this looks like a pandora_server.conf (`token value`, without `=`), and its name ends in .toml: name it *.conf, or \
-             make TOML of it with `tentacle-syncd import`",
-        );
+/// Reads files in whichever format they are, that which includes the others first: their settings alone.
+pub(super) fn parse(files: &[Source<'_>], mut report: Diagnostics) -> Result<Settings, ConfigError> {
+    for (file, source) in files.iter().enumerate() {
+        if let Some((line, message)) = why_not_as_named(source) {
+            report.error(Place { file, line }, message);
+        }
     }
-    let mut settings = if report.is_hopeless() {
-        Settings::of_sites(Vec::new())
-    } else if is_toml(source.path, bytes) {
-        toml_conf::read(bytes, source, &mut report)
-    } else {
-        pandora_conf::read(bytes, source, &mut report)
+    let mut settings = match files {
+        _ if report.is_hopeless() => Settings::of_sites(Vec::new()),
+        [only] if !is_toml(only.path, &only.text.bytes) => pandora_conf::read(only, &mut report),
+        files => toml_conf::read(files, &mut report),
     };
-    settings.warnings = report.finish(source.path)?;
+    let paths: Vec<&Path> = files.iter().map(|file| file.path).collect();
+    settings.warnings = report.finish(&paths)?;
     Ok(settings)
 }
 
-fn is_named_toml(path: &Path) -> bool {
+/// Why the file is not what its name has it be, and the line, where it is one line's doing.
+fn why_not_as_named(source: &Source<'_>) -> Option<(Option<usize>, String)> {
+    let (path, bytes) = (source.path, &source.text.bytes);
+    let is_pandora = || is_named_toml(path) && pandora_conf::is_one(bytes);
+    why_unreadable(bytes, path).or_else(|| is_pandora().then(|| (None, PANDORA_IN_TOML.to_owned())))
+}
+
+const PANDORA_IN_TOML: &str = "this looks like a pandora_server.conf (`token value`, without `=`), and its name ends in .toml: name it *.conf, or \
+     make TOML of it with `tentacle-syncd import`";
+
+/// Whether the file may include others.
+fn may_include(source: &Source<'_>) -> bool {
+    why_not_as_named(source).is_none() && is_toml(source.path, &source.text.bytes)
+}
+
+pub(super) fn is_named_toml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
 }
 
@@ -119,17 +145,12 @@ fn is_toml(path: &Path, bytes: &[u8]) -> bool {
 }
 
 /// `option` names the file on the command line.
-fn read_file(path: &Path, option: &str) -> Result<(Vec<u8>, bool), String> {
-    let mut bytes = Vec::new();
-    let file = file::read(path, LARGEST_FILE, &mut bytes).map_err(|error| match error {
-        ReadError::TooLarge => "larger than 16 MiB, which no configuration is; name another file".to_owned(),
-        other => unreadable(&other.into_io(""), option),
-    })?;
-    Ok((bytes, is_world_readable(&file)))
+fn read_file(path: &Path, option: &str) -> Result<FileText, ConfigError> {
+    let reason = |error| ConfigError::Unreadable { path: path.to_owned(), reason: unreadable(&error, option) };
+    FileText::read(path).map_err(reason)
 }
 
-fn unreadable(error: &std::io::Error, option: &str) -> String {
-    use std::io::ErrorKind;
+fn unreadable(error: &io::Error, option: &str) -> String {
     let advice = match error.kind() {
         ErrorKind::NotFound => format!("; write one, or name another with {option}"),
         ErrorKind::PermissionDenied => "; make it readable for the user this runs as".to_owned(),
@@ -181,6 +202,13 @@ pub fn default_state_dir(environment: Env) -> Result<PathBuf, ConfigError> {
         .or_else(|| Some(var("HOME")?.join(".local/state")))
         .map(|base| base.join("tentacle-sync"))
         .ok_or(ConfigError::NoStateDir)
+}
+
+/// Reads `bytes` as the only file of a configuration.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn parse_only(bytes: &[u8], path: &str, environment: Env) -> Result<Settings, ConfigError> {
+    let text = FileText { bytes: bytes.to_vec(), world_readable: false };
+    parse(&[Source::new(Path::new(path), &text, environment)], Diagnostics::default())
 }
 
 #[cfg(test)]

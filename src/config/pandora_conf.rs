@@ -25,8 +25,8 @@ use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 const LONGEST_SECONDS: u64 = 86_400;
 
 /// Reads a whole file.
-pub(super) fn read(bytes: &[u8], source: &Source<'_>, report: &mut Diagnostics) -> Settings {
-    let entries = Entries::collect(bytes);
+pub(super) fn read(source: &Source<'_>, report: &mut Diagnostics) -> Settings {
+    let entries = Entries::collect(&source.text.bytes);
     entries.warn_of_slips(report, |token| !token.is_of_data_server());
     entries.warn_of_unknown(report);
     entries.warn_of_table(report);

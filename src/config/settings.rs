@@ -10,7 +10,7 @@ use super::keys::{Reload, Tables, keys};
 use super::source::{SecretFile, SecretPurpose, UnreadSecret};
 use super::toml_conf::{FilePath, Flag, Globs, Number, Password, Permissions, Proxy, Size, Text, Time, Tls, Word};
 use super::words::DURABILITIES;
-use crate::proto::{Secret, quoted};
+use crate::proto::{Fingerprint, Secret, quoted};
 use crate::store::{Durability, Publish, Waiting};
 use crate::sync::{Delivery, Patterns};
 use crate::tls::TlsSettings;
@@ -48,6 +48,8 @@ keys! {
         warnings: Vec<String>,
         /// What the daemon tells the data server of itself.
         monitor: MonitorSettings,
+        /// What all that was read from: the configuration's file, and then those that it includes.
+        files: Vec<ReadFile>,
     }
 
     /// The keys of `[sync]`.
@@ -120,6 +122,8 @@ keys! {
         name: String,
         /// Host name or address, without brackets.
         address: String,
+        /// The group whose settings it has where it has none of its own.
+        group: Option<String>,
         /// Files with passwords or passphrases of this site that could not be read: it cannot be collected from without.
         unread_secrets: Vec<UnreadSecret>,
     }
@@ -202,6 +206,15 @@ keys! {
     }
 }
 
+/// A file of the configuration, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFile {
+    /// Where.
+    pub path: PathBuf,
+    /// What stood in it.
+    pub fingerprint: Fingerprint,
+}
+
 const NONE_INCLUDED: &str = "no file is collected; leave it out, or set enabled = false";
 
 fn any_data() -> Patterns {
@@ -266,6 +279,19 @@ impl Settings {
                 *new = old;
             }
         }
+    }
+
+    /// The files that have not been read before, or have changed since.
+    pub fn new_files(&self, before: &Self) -> impl Iterator<Item = &Path> {
+        let before: HashMap<&Path, Fingerprint> =
+            before.files.iter().map(|file| (&*file.path, file.fingerprint)).collect();
+        let is_new = move |file: &&ReadFile| before.get(&*file.path) != Some(&file.fingerprint);
+        self.files.iter().filter(is_new).map(|file| &*file.path)
+    }
+
+    /// How many files the configuration's file includes.
+    pub fn included(&self) -> usize {
+        self.files.len().saturating_sub(1)
     }
 
     /// The files with certificates and keys.

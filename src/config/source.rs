@@ -36,6 +36,28 @@ impl Default for Env {
     }
 }
 
+/// A configuration is text written by people.
+const LARGEST_FILE: usize = 16 * 1024 * 1024;
+
+/// The contents of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileText {
+    /// As they stand in the file.
+    pub bytes: Vec<u8>,
+    /// Whether every user of the machine can read it.
+    pub world_readable: bool,
+}
+
+impl FileText {
+    /// Reads a file of sane length.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        let file = file::read(path, LARGEST_FILE, &mut bytes)
+            .map_err(|error| error.into_io("larger than 16 MiB, which no configuration is"))?;
+        Ok(Self { bytes, world_readable: is_world_readable(&file) })
+    }
+}
+
 /// The contents of a password or passphrase file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretFile {
@@ -72,17 +94,19 @@ pub enum SecretPurpose {
 
 /// A file with a password or passphrase that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key} (line {line} of the configuration): {problem}")]
+#[error("{key} ({}:{line}): {problem}", quoted(file))]
 pub struct UnreadSecret {
     /// What it is for.
     pub purpose: SecretPurpose,
     /// The key that names the file.
     pub key: &'static str,
-    /// Where that stands in the configuration.
+    /// The file of the configuration in which that stands.
+    pub file: PathBuf,
+    /// Its line there.
     pub line: usize,
-    /// The file.
+    /// The file that it names.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// What is wrong with that.
     pub problem: String,
 }
 
@@ -111,26 +135,30 @@ fn can_keep_state_in(directory: &Path) -> bool {
 pub(super) struct Source<'a> {
     /// As the user named it: for messages.
     pub(super) path: &'a Path,
+    /// What stands in it.
+    pub(super) text: &'a FileText,
     /// Absolute; relative paths in the file start here.
     pub(super) directory: PathBuf,
-    /// Whether every user of the machine can read it.
-    pub(super) world_readable: bool,
     /// What it may refer to.
     pub(super) environment: Env,
 }
 
 impl<'a> Source<'a> {
     /// The file at `path`.
-    pub(super) fn new(path: &'a Path, world_readable: bool, environment: Env) -> Self {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-        Self { path, directory, world_readable, environment }
+    pub(super) fn new(path: &'a Path, text: &'a FileText, environment: Env) -> Self {
+        Self { path, text, directory: directory_of(path), environment }
     }
 
     /// What a path in the file means.
     pub(super) fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         self.directory.join(path)
     }
+}
+
+/// The directory of the file at `path`, absolute.
+pub(super) fn directory_of(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.parent().unwrap_or(Path::new("/")).to_owned()
 }
 
 /// The secret in a file or a variable: without the line end that editors and `echo` leave; `None` if nothing is left.
@@ -160,7 +188,8 @@ mod tests {
 
     #[test]
     fn relative_paths_start_at_the_file() {
-        let source = Source::new(Path::new("/etc/x/a.toml"), false, Env::of_process());
+        let text = FileText { bytes: Vec::new(), world_readable: false };
+        let source = Source::new(Path::new("/etc/x/a.toml"), &text, Env::of_process());
         assert_eq!(source.resolve("certs/ca.pem"), Path::new("/etc/x/certs/ca.pem"));
         assert_eq!(source.resolve("/ca.pem"), Path::new("/ca.pem"));
     }

@@ -172,6 +172,9 @@ pub struct DiskAnswer {
 /// What a reload has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadAnswer {
+    /// What was read, in words: the configuration's file, and how many it includes.
+    #[serde(default)]
+    pub read_from: String,
     /// Sites in the configuration that are enabled.
     pub sites: u64,
     /// Those of them that were not collected from before.

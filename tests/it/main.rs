@@ -31,6 +31,7 @@ mod full;
 mod gone;
 mod guesses;
 mod hanging;
+mod inventory;
 mod json;
 mod killed;
 mod lacking;

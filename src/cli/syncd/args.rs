@@ -12,7 +12,7 @@ use super::control::{ControlArgs, SiteCommand, SkippedCommand};
 use super::demo;
 use super::user::{UserError, refuse_root};
 use super::{FAILURE, Outcome, Problem, check, control, exit_code, import, once, probe, run};
-use crate::config::{self, ConfigError, LoadOptions, Settings, read_when_written, refuse_cut_off};
+use crate::config::{self, ConfigError, LoadOptions, Settings, files_of, read_when_written, refuse_cut_off};
 use crate::obs::{self, LogFormat, LogTarget};
 use crate::proto::quoted;
 use crate::sync::remote_config::Mode as RoundMode;
@@ -41,6 +41,13 @@ Examples:
       One site, and what is wrong with it.
   tentacle-syncd status --json | jq -r '.sites[] | select(.is_failing) | .name'
       The names of sites that fail, for scripts.";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  tentacle-syncd import /etc/pandora/pandora_server.conf > tentacle-syncd.toml
+      Move to our own format.
+  tentacle-syncd import --output /etc/tentacle-sync/sites.d/ships.toml ships.csv
+      Add the sites of a list; `check` and `reload` come next.";
 
 /// Collects Pandora FMS agent data from isolated networks, opening every connection from here.
 #[derive(Debug, Parser)]
@@ -163,9 +170,16 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Print the TOML configuration that does what a pandora_server.conf asks for.
+    /// Print TOML: the configuration that does what a pandora_server.conf asks for, or the sites of a list, to be included.
+    #[command(after_help = IMPORT_EXAMPLES)]
     Import {
-        /// The pandora_server.conf.
+        /// Write it to this file, whole or not at all, and keep what is there.
+        #[arg(short, long, value_name = "PATH")]
+        output: Option<PathBuf>,
+        /// Replace the file that is there.
+        #[arg(long, requires = "output")]
+        force: bool,
+        /// The pandora_server.conf; or the list, *.csv, whose first line names its columns: name,address,port,group.
         file: PathBuf,
     },
     /// Collect from three made-up sites inside this process: a TLS one, a slow one, one that hangs.
@@ -252,13 +266,11 @@ impl Common {
     pub(super) fn load_again(&self, path: &Path, current: &Settings) -> Result<Settings, Problem> {
         let read = || -> Result<Settings, Problem> {
             let settings = self.load(path)?;
-            if settings != *current {
-                // A file with the same settings as before is not refused.
-                refuse_cut_off(path, false)?;
-            }
+            // A file that always was without an end is not refused.
+            settings.new_files(current).try_for_each(|file| refuse_cut_off(file, false))?;
             Ok(settings)
         };
-        let settings = read_when_written(&[path.to_owned()], read, Settings::pem_files)?;
+        let settings = read_when_written(|| files_of(path), read, Settings::pem_files)?;
         let lost = settings.unprotected(current);
         if !lost.is_empty() {
             let (path, lost) = (quoted(path), lost.join(", "));
@@ -324,7 +336,13 @@ fn dispatch(command: Command) -> Outcome {
         }
         Command::Probe { common, site } => probe::run(&common, &site),
         Command::Config { command } => agent_config::run(command),
-        Command::Import { file } => import::run(&file),
+        Command::Import { output, force, file } => {
+            let destination = match &output {
+                Some(path) => import::Destination::File { path, replace: force },
+                None => import::Destination::StandardOutput,
+            };
+            import::run(&file, &destination)
+        }
         Command::Status { control, json, sort, sites } => control::status(&control, &sites, json, sort),
         Command::Reload { control } => control::reload(&control),
         Command::SyncNow { control, sites } => control::with_sites(&control, SiteCommand::SyncNow, &sites),

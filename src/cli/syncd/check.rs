@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::Common;
 use super::data_server::{self, Finding};
 use super::user::become_tester;
-use super::{FAILURE, Outcome, SUCCESS};
+use super::{FAILURE, Outcome, SUCCESS, read_from};
 use crate::collector::Reason;
 use crate::config::{self, Settings, SiteSettings};
 use crate::control::to_json;
@@ -48,9 +48,10 @@ pub(super) fn run(common: &Common, scope: &Scope<'_>, is_json: bool) -> Outcome 
         findings.warn(warning);
     }
     findings.fine(&format!(
-        "configuration: {}, {} enabled",
+        "configuration: {}, {} enabled, in {}",
         Count(settings.sites.len(), "site"),
-        enabled(&settings).count()
+        enabled(&settings).count(),
+        read_from(path, &settings)
     ));
     if !syntax_only {
         check_certificates(&settings, &mut findings);

@@ -14,6 +14,7 @@ mod probe;
 mod run;
 mod user;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use args::main;
@@ -25,7 +26,7 @@ use super::limits;
 use crate::collector::StartError;
 use crate::config::{ConfigError, Settings, SiteSettings};
 use crate::obs::{OutputError, complain};
-use crate::proto::quoted;
+use crate::proto::{Count, quoted};
 
 /// The program's name in its messages.
 const PROGRAM: &str = "tentacle-syncd";
@@ -78,6 +79,14 @@ fn list(names: &[String]) -> String {
 fn check_open_files(settings: &Settings) {
     let wanted = settings.sites.iter().filter(|site| site.enabled).map(|site| site.connections).sum::<usize>();
     limits::check_open_files(wanted.min(settings.max_connections));
+}
+
+/// The files that `settings` were read from, of which `path` includes the others.
+fn read_from(path: &Path, settings: &Settings) -> String {
+    match settings.included() {
+        0 => quoted(path).to_string(),
+        files => format!("{} and {} that it includes", quoted(path), Count(files, "file")),
+    }
 }
 
 /// The site called `name`.

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::super::control_socket::{ControlSocket, SocketEnv, place, serve};
 use super::args::{Collecting, Common};
 use super::forced_end::ForcedEnd;
-use super::{Outcome, SUCCESS, check_open_files};
+use super::{Outcome, SUCCESS, check_open_files, read_from};
 use crate::collector::{Collector, Mode, Reloaded};
 use crate::config::Settings;
 use crate::control::ReloadAnswer;
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
     collector.feed(Watchdog::from_environment());
     let control = serve_control(&mut collector, &settings);
     let line = collector.summary();
-    info!("{}: {line}; state in {}", quoted(path), quoted(settings.state_dir()));
+    info!("{}: {line}; state in {}", read_from(path, &settings), quoted(settings.state_dir()));
     service_manager::ready(&line);
     let mut current = settings.clone();
     collector.run(settings.shutdown_timeout, |collector, signal| {
@@ -91,10 +91,12 @@ fn reload(
     if !after_restart.is_empty() {
         warn!("reloaded, but for {}: these change with a restart", after_restart.join(", "));
     }
-    info!("reloaded {}: {reloaded}", quoted(path));
+    let read_from = read_from(path, &settings);
+    info!("reloaded {read_from}: {reloaded}");
     let warnings = settings.warnings.clone();
     current.replace_by(settings, &reloaded.unusable);
     let Reloaded { sites, added, changed, removed, unusable, problems } = reloaded;
     let after_restart = after_restart.into_iter().map(str::to_owned).collect();
-    Ok(ReloadAnswer { sites: sites as u64, added, changed, removed, unusable, problems, after_restart, warnings })
+    let sites = sites as u64;
+    Ok(ReloadAnswer { read_from, sites, added, changed, removed, unusable, problems, after_restart, warnings })
 }

@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::load::parse;
-use super::super::source::{Env, Source};
+use super::super::load::parse_only;
+use super::super::source::Env;
 use super::*;
 use crate::config::ProxySettings;
 use crate::proto::Secret;
@@ -29,8 +29,9 @@ fn tls() -> TlsSettings {
 }
 
 fn read_back(text: &str) -> Vec<SiteSettings> {
-    let source = Source::new(Path::new("/etc/a.toml"), false, Env::of_process());
-    parse(text.as_bytes(), &source).unwrap_or_else(|error| panic!("{error}\n{text}")).sites
+    parse_only(text.as_bytes(), "/etc/a.toml", Env::of_process())
+        .unwrap_or_else(|error| panic!("{error}\n{text}"))
+        .sites
 }
 
 #[test]
@@ -66,6 +67,22 @@ retries = 3
 tls = false
 "#;
     assert_eq!(text, format!("{HEADER}{expected}"));
+}
+
+#[test]
+fn what_a_group_shares_is_said_once() {
+    let site = |name: &str, group: Option<&str>, interval| SiteSettings {
+        group: group.map(str::to_owned),
+        interval: Duration::from_secs(interval),
+        ..SiteSettings::new(name, "10.0.0.1")
+    };
+    let ship = |name: &str, interval| site(name, Some("ships"), interval);
+    let sites = vec![site("a", None, 30), site("b", None, 30), site("c", None, 30), ship("d", 300), ship("e", 300)];
+    let text = to_toml(&settings([sites, vec![ship("f", 30)]].concat()));
+    assert!(text.contains("\n[group.ships]\ninterval = \"5m\"\n\n[[site]]\nname = \"a\"\n"), "{text}");
+    let end = "[[site]]\nname = \"e\"\naddress = \"10.0.0.1\"\ngroup = \"ships\"\n\n\
+               [[site]]\nname = \"f\"\naddress = \"10.0.0.1\"\ngroup = \"ships\"\ninterval = \"30s\"\n";
+    assert!(text.ends_with(end), "{text}");
 }
 
 #[test]
@@ -153,6 +170,8 @@ fn any_site() -> impl Strategy<Value = SiteSettings> {
         exclude: if flags[1] { patterns(&["te\"st*"]) } else { Patterns::default() },
         tls,
         proxy,
+        remote_config: flags[0].then_some(flags[1]),
+        group: flags[2].then(|| if flags[1] { "Nord \"See\"".to_owned() } else { "ships".to_owned() }),
         ..SiteSettings::new("", "")
     })
 }

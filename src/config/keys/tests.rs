@@ -1,11 +1,9 @@
 //! What a person has to write for a key beside its entry is asked for here.
 
-use std::path::Path;
-
 use super::super::export::to_toml;
-use super::super::load::parse;
+use super::super::load::parse_only;
 use super::super::settings::{MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
-use super::super::source::{Env, SecretFile, Source};
+use super::super::source::{Env, SecretFile};
 use super::super::toml_conf::TLS;
 use super::super::toml_conf::schema::{OWN, Section};
 use super::*;
@@ -40,9 +38,12 @@ const EVERY_KEY: &str = r#"
     per_site = true
     incoming_dir = "/own"
 
+    [group.plants]
+
     [[site]]
     name = "plant"
     address = "10.0.0.1"
+    group = "plants"
     enabled = false
     port = 4000
     interval = "1m30s"
@@ -77,8 +78,7 @@ const ANSWERING: Env = Env {
 };
 
 fn read(text: &str) -> Settings {
-    let source = Source::new(Path::new("/etc/t/c.toml"), false, ANSWERING);
-    parse(text.as_bytes(), &source).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    parse_only(text.as_bytes(), "/etc/t/c.toml", ANSWERING).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
 /// Names of those of `keys` that two settings have alike.
@@ -112,6 +112,7 @@ fn what_each_key_says_is_exported() {
     let again = read(&text);
     assert_eq!(others(SYNC, &again, &said), ["state_dir"], "whoever imports need not be who runs: {text}");
     assert_eq!(others(MONITOR, &again.monitor, &said.monitor), NONE, "{text}");
+    assert_eq!(again.sites[0].group, said.sites[0].group, "{text}");
     let differing: Vec<&str> = others(SITE, &again.sites[0], &said.sites[0]);
     assert!(
         differing.iter().all(|name| name.starts_with("password")),
@@ -146,6 +147,11 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn the_manual_page_has_every_key() {
+    for key in Section::File.keys() {
+        let titles = [key.to_owned(), format!("[{key}]"), format!("[[{key}]]"), format!("[{key}.NAME]")];
+        let is_there = titles.iter().any(|title| MANUAL.contains(&format!(".It Li {title}\n")));
+        assert!(is_there, "config/tentacle-syncd.8 lacks an item for {key}");
+    }
     for (section, item) in [
         (Section::Sync, "[sync]"),
         (Section::Tls, "[tls]"),
@@ -205,6 +211,7 @@ fn the_example_shows_every_key() {
             assert_shown(key, section.title());
         }
     }
+    assert!(lines.iter().any(|line| line.header.is_none() && line.key == "include"), "include stands above all tables");
     for key in OWN {
         assert_shown(key, Section::Site.title());
     }
@@ -223,6 +230,7 @@ fn what_the_example_has_commented_out_would_be_understood() {
         let beside = match line.key {
             "cert" => Some("#key = \"/home/tentaclekey.pem\""),
             "key" => Some("#cert = \"/home/tentaclecert.pem\""),
+            "group" => Some("#[group.ships]"),
             _ => None,
         };
         let mut text = uncommented(EXAMPLE, &chosen.into_iter().chain([beside]).flatten().collect::<Vec<_>>());

@@ -6,8 +6,7 @@ use crate::config::SiteSettings;
 use crate::proto::Secret;
 
 /// Nothing is set, no file is a secret, and the system's state directory is not ours.
-const BARE: Env =
-    Env { var: |_| None, read_secret: |_| Err(std::io::ErrorKind::NotFound.into()), can_keep_state_in: |_| false };
+const BARE: Env = Env { var: |_| None, read_secret: |_| Err(ErrorKind::NotFound.into()), can_keep_state_in: |_| false };
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)

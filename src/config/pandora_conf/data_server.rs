@@ -54,7 +54,7 @@ pub(in crate::config) fn read(bytes: &[u8], path: &Path) -> Result<DataServerCon
         max_queue_files: number(Token::MaxQueueFiles, MAX_QUEUE_FILES),
         use_xml_timestamp: number(Token::UseXmlTimestamp, 1) != 0,
         sync_server_line: sync_server.filter(|_| entries.value(Token::Address).is_some()).map(|(line, _)| line),
-        warnings: report.finish(path)?,
+        warnings: report.finish(&[path])?,
     })
 }
 

@@ -1,15 +1,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::load::parse;
+use super::super::load::parse_only;
 use super::super::settings::SiteSettings;
-use super::super::source::{Env, Source};
+use super::super::source::Env;
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 
 /// The sites and the warnings of a file, or its errors.
 fn read(text: impl AsRef<[u8]>) -> Result<(Vec<SiteSettings>, Vec<String>), String> {
-    let source = Source::new(Path::new("/etc/pandora/p.conf"), false, Env::of_process());
-    let settings = parse(text.as_ref(), &source).map_err(|error| error.to_string())?;
+    let settings =
+        parse_only(text.as_ref(), "/etc/pandora/p.conf", Env::of_process()).map_err(|error| error.to_string())?;
     Ok((settings.sites, settings.warnings))
 }
 

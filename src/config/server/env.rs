@@ -3,9 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::load::LARGEST_FILE;
-use super::super::source::{SecretFile, is_world_readable};
-use crate::file;
+use super::super::source::{FileText, SecretFile};
 
 /// The machine as far as a configuration may refer to it, so that tests need not touch it.
 #[derive(Clone, Debug)]
@@ -40,24 +38,5 @@ impl Env {
     /// What a path means.
     pub(super) fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         self.working_directory.join(path)
-    }
-}
-
-/// The contents of a configuration file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileText {
-    /// As they stand in the file.
-    pub bytes: Vec<u8>,
-    /// Whether every user of the machine can read it.
-    pub world_readable: bool,
-}
-
-impl FileText {
-    /// Reads a file of sane length.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        let mut bytes = Vec::new();
-        let file = file::read(path, LARGEST_FILE, &mut bytes)
-            .map_err(|error| error.into_io("larger than 16 MiB, which no configuration is"))?;
-        Ok(Self { bytes, world_readable: is_world_readable(&file) })
     }
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use super::super::address::{Endpoint, parse_endpoint};
 use super::super::cut_off::warning_of_end;
+use super::super::source::FileText;
 use super::super::source::io_message;
 use super::args::CommandLine;
-use super::env::{Env, FileText};
+use super::env::Env;
 use super::error::{Diagnostics, Place, ServerConfigError, ServerProblem, UsageError};
 use super::key::Key;
 use super::reader::{self, Reader};

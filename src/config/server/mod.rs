@@ -27,7 +27,7 @@ mod settings;
 mod tests;
 
 pub use args::{CommandLine, Invocation, parse_args};
-pub use env::{Env, FileText};
+pub use env::Env;
 pub use error::{Place, ServerConfigError, ServerProblem, UsageError};
 pub use filters::{FilterError, Filters};
 #[cfg(any(test, feature = "fuzzing"))]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::SecretFile;
+use crate::config::source::FileText;
 use crate::proto::Secret;
 use crate::store::Durability;
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};

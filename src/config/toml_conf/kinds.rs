@@ -142,7 +142,7 @@ impl<T: Copy + PartialEq> Kind<T> for Word<T> {
     }
 }
 
-/// A path, seen from the file.
+/// A path, seen from the file in which it stands.
 pub(in crate::config) struct FilePath;
 
 impl Kind<PathBuf> for FilePath {
@@ -179,12 +179,17 @@ impl Kind<Patterns> for Globs {
     fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<Patterns> {
         let (patterns, found) = layers.located(key, values::list)?;
         if let Some(if_none) = self.if_none.filter(|_| patterns.is_empty()) {
-            layers.reader.warn(found.line, format!("{key}: the list is empty, and {if_none}"));
+            layers.reader.warn(found.place, format!("{key}: the list is empty, and {if_none}"));
+        }
+        if let Some(path) = patterns.iter().find(|pattern| pattern.contains('/')) {
+            let why = "no file's name at a site has a slash";
+            let advice = "what names files of the configuration stands above all tables";
+            layers.reader.warn(found.place, format!("{key}: {path:?} matches nothing, as {why}; {advice}"));
         }
         let read = Patterns::new(&patterns);
         if let Err(error) = &read {
             let (pattern, reason) = (error.glob().unwrap_or_default(), error.kind());
-            layers.reader.error(found.line, format!("{key}: {pattern:?} is no pattern: {reason}"));
+            layers.reader.error(found.place, format!("{key}: {pattern:?} is no pattern: {reason}"));
         }
         read.ok()
     }

@@ -7,7 +7,7 @@ use super::super::address::{Endpoint, parse_endpoint};
 use super::super::settings::ProxySettings;
 use super::super::source::SecretPurpose;
 use super::kinds::Kind;
-use super::reader::Layers;
+use super::reader::{In, Layers};
 use super::schema::Section;
 use super::{secret, values};
 use crate::proto::{Secret, quoted};
@@ -18,12 +18,13 @@ pub(in crate::config) struct Proxy;
 impl Kind<Option<ProxySettings>> for Proxy {
     fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<Option<ProxySettings>> {
         let found = layers.find(key)?;
-        let (reader, line) = (&mut *layers.reader, found.line);
+        let (reader, place) = (&mut *layers.reader, found.place);
         match found.value {
             DeValue::Boolean(false) => Some(None),
             DeValue::Table(table) => {
+                let table = In { file: place.file, value: table };
                 reader.check_keys(table, Section::Proxy);
-                Some(from_table(&mut Layers { reader, tables: &[table], line: Some(line) }))
+                Some(from_table(&mut Layers { reader, tables: &[table], place }))
             }
             DeValue::String(text) => {
                 let proxy = from_url(text);
@@ -31,12 +32,12 @@ impl Kind<Option<ProxySettings>> for Proxy {
                     // The URL may hold a password, so nothing of it is repeated.
                     None => {
                         let expected = "expected \"http://host:port\" or \"http://user:password@host:port\"";
-                        reader.error(line, format!("{key}: {expected}"));
+                        reader.error(place, format!("{key}: {expected}"));
                     }
-                    Some(proxy) if proxy.credentials.is_some() && reader.source.world_readable => {
-                        let path = quoted(&reader.source.path);
+                    Some(proxy) if proxy.credentials.is_some() && reader.source(place).text.world_readable => {
+                        let path = quoted(reader.source(place).path);
                         let advice = format!("every user of this machine can read this file; chmod o-r {path}");
-                        reader.warn(line, format!("{key}: {advice}"));
+                        reader.warn(place, format!("{key}: {advice}"));
                     }
                     Some(_) => {}
                 }
@@ -45,7 +46,7 @@ impl Kind<Option<ProxySettings>> for Proxy {
             other => {
                 let found = values::type_of(other);
                 let expected = "expected \"http://host:port\", a table, or false for none";
-                reader.error(line, format!("{key}: {expected}; found {found}"));
+                reader.error(place, format!("{key}: {expected}; found {found}"));
                 None
             }
         }
@@ -73,20 +74,24 @@ fn from_table(layers: &mut Layers<'_, '_, '_>) -> Option<ProxySettings> {
     let password = secret::read(layers, &secret::PASSWORD, purpose);
     for key in ["host", "port"] {
         if layers.find(key).is_none() {
-            layers.reader.error(layers.line, format!("proxy: {key} is missing"));
+            layers.reader.error(layers.place, format!("proxy: {key} is missing"));
         }
     }
     let says_password = secret::PASSWORD.keys().any(|key| layers.find(key).is_some());
     if layers.find("user").is_some() != says_password {
-        layers.reader.error(layers.line, "proxy: user and password go together; give both, or none");
+        layers.reader.error(layers.place, "proxy: user and password go together; give both, or none");
     }
     Some(ProxySettings { host: host?, port: port?, credentials: user.zip(password) })
 }
 
 /// A host name or an address, with or without brackets.
 pub(super) fn host(value: &DeValue<'_>) -> Result<String, values::Expected> {
-    let endpoint = value.as_str().and_then(parse_endpoint);
-    match endpoint {
+    host_of(value.as_str().unwrap_or_default())
+}
+
+/// The same, as text.
+pub(in crate::config) fn host_of(text: &str) -> Result<String, values::Expected> {
+    match parse_endpoint(text) {
         Some(Endpoint { host, port: None }) => Ok(host),
         Some(Endpoint { port: Some(_), .. }) => Err("a host name or an address, and its port as `port`".to_owned()),
         None => Err("a host name or an address".to_owned()),

@@ -9,12 +9,16 @@ use super::{proxy, tls};
 pub(in crate::config) enum Section {
     /// That of the tables themselves.
     File,
+    /// The same, of a file that another one includes.
+    Included,
     /// What concerns all sites together.
     Sync,
     /// TLS, of every site or of one.
     Tls,
     /// The settings of sites that do not override them.
     Defaults,
+    /// The same, of the sites of a group.
+    Group,
     /// What the daemon tells of itself.
     Monitor,
     /// One site.
@@ -24,20 +28,22 @@ pub(in crate::config) enum Section {
 }
 
 /// What only a site itself has.
-pub(in crate::config) const OWN: [&str; 2] = ["name", "address"];
+pub(in crate::config) const OWN: [&str; 3] = ["name", "address", "group"];
 
 impl Section {
     /// All but the file, the most specific first.
-    pub(in crate::config) const TABLES: [Self; 6] =
-        [Self::Sync, Self::Tls, Self::Defaults, Self::Site, Self::Monitor, Self::Proxy];
+    pub(in crate::config) const TABLES: [Self; 7] =
+        [Self::Sync, Self::Tls, Self::Defaults, Self::Group, Self::Site, Self::Monitor, Self::Proxy];
 
     /// As the user sees it.
     pub(in crate::config) fn title(self) -> &'static str {
         match self {
             Self::File => "the file",
+            Self::Included => "an included file",
             Self::Sync => "[sync]",
             Self::Tls => "[tls]",
             Self::Defaults => "[defaults]",
+            Self::Group => "[group.NAME]",
             Self::Monitor => "[monitor]",
             Self::Site => "[[site]]",
             Self::Proxy => "proxy",
@@ -47,13 +53,14 @@ impl Section {
     /// The keys it may hold.
     pub(in crate::config) fn keys(self) -> Vec<&'static str> {
         match self {
-            Self::File => vec!["sync", "tls", "defaults", "monitor", "site"],
+            Self::File => vec!["include", "sync", "tls", "defaults", "monitor", "group", "site"],
+            Self::Included => vec!["group", "site"],
             Self::Sync => {
                 let of_sites = SITE.iter().filter(|key| key.note == Tables::SiteAndSync);
                 names(SYNC).chain(of_sites.flat_map(|key| (key.names)())).collect()
             }
             Self::Tls => names(tls::KEYS).collect(),
-            Self::Defaults => names(SITE).collect(),
+            Self::Defaults | Self::Group => names(SITE).collect(),
             Self::Monitor => names(MONITOR).collect(),
             Self::Site => OWN.into_iter().chain(names(SITE)).collect(),
             Self::Proxy => proxy::keys(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use toml::Table;
 use toml::de::DeValue;
 
+use super::super::error::Place;
 use super::super::source::{SecretPurpose, UnreadSecret, secret_line};
 use super::kinds::Kind;
 use super::reader::{Found, Layers, Reader};
@@ -55,15 +56,16 @@ pub(super) fn read(layers: &mut Layers<'_, '_, '_>, keys: &SecretKeys, purpose: 
     let given: Vec<(&str, Found<'_>)> = keys.keys().filter_map(|key| Some((key, layers.find(key)?))).collect();
     let (key, found) = *given.iter().min_by_key(|(_, found)| found.depth)?;
     if let Some((other, second)) = given.iter().find(|(other, second)| *other != key && second.depth == found.depth) {
-        layers
-            .reader
-            .error(second.line.max(found.line), format!("{key} and {other}: one of them is enough; remove the other"));
+        layers.reader.error(
+            second.place.max(found.place),
+            format!("{key} and {other}: one of them is enough; remove the other"),
+        );
         return None;
     }
     if key == keys.file {
-        from_file(layers, keys.file, found.line, purpose)
+        from_file(layers, keys.file, found.place, purpose)
     } else if key == keys.env {
-        from_environment(layers, key, found.line)
+        from_environment(layers, key, found.place)
     } else {
         from_text(layers.reader, key, found)
     }
@@ -72,38 +74,39 @@ pub(super) fn read(layers: &mut Layers<'_, '_, '_>, keys: &SecretKeys, purpose: 
 fn from_file(
     layers: &mut Layers<'_, '_, '_>,
     key: &'static str,
-    line: usize,
+    place: Place,
     purpose: SecretPurpose,
 ) -> Option<Secret> {
     let path: PathBuf = layers.path(key)?;
     let reader = &mut *layers.reader;
-    let file = UnreadSecret { purpose, key, line, path, problem: String::new() };
+    let (source, line) = (reader.source(place), place.line.unwrap_or_default());
+    let file = UnreadSecret { purpose, key, file: source.path.to_owned(), line, path, problem: String::new() };
     let mut is_world_readable = false;
     let read = file.read(|path| {
-        let file = (reader.source.environment.read_secret)(path)?;
+        let file = (source.environment.read_secret)(path)?;
         is_world_readable = file.world_readable;
         Ok(file)
     });
     if is_world_readable {
         let path = quoted(&file.path);
-        reader.warn(line, format!("{key}: every user of this machine can read {path}; chmod o-r {path}"));
+        reader.warn(place, format!("{key}: every user of this machine can read {path}; chmod o-r {path}"));
     }
     read.map_err(|unread| reader.unread.push(unread)).ok()
 }
 
-fn from_environment(layers: &mut Layers<'_, '_, '_>, key: &str, line: usize) -> Option<Secret> {
+fn from_environment(layers: &mut Layers<'_, '_, '_>, key: &str, place: Place) -> Option<Secret> {
     let name = layers.read(key, values::text)?;
     if !is_variable_name(&name) {
         // Not repeated: it may be the secret itself.
         layers
             .reader
-            .error(line, format!("{key}: expected the name of an environment variable, such as SITE_PASSWORD"));
+            .error(place, format!("{key}: expected the name of an environment variable, such as SITE_PASSWORD"));
         return None;
     }
-    let value = (layers.reader.source.environment.var)(&name);
+    let value = (layers.reader.source(place).environment.var)(&name);
     let secret = value.and_then(|value| secret_line(value.into_vec()));
     if secret.is_none() {
-        layers.reader.error(line, format!("{key}: the environment variable {name} is not set, or empty"));
+        layers.reader.error(place, format!("{key}: the environment variable {name} is not set, or empty"));
     }
     secret
 }
@@ -113,16 +116,17 @@ fn is_variable_name(name: &str) -> bool {
 }
 
 fn from_text(reader: &mut Reader<'_>, key: &str, found: Found<'_>) -> Option<Secret> {
-    if reader.source.world_readable {
-        let path = quoted(&reader.source.path);
-        reader.warn(found.line, format!("{key}: every user of this machine can read this file; chmod o-r {path}"));
+    let source = reader.source(found.place);
+    if source.text.world_readable {
+        let path = quoted(source.path);
+        reader.warn(found.place, format!("{key}: every user of this machine can read this file; chmod o-r {path}"));
     }
     match found.value {
         DeValue::String(text) if !text.is_empty() => Some(Secret::new(text.as_bytes().to_vec())),
         other => {
             // The text there may be the password all the same: only its type is reported.
             let found_type = values::type_of(other);
-            reader.error(found.line, format!("{key}: expected text in quotes, not empty; found {found_type}"));
+            reader.error(found.place, format!("{key}: expected text in quotes, not empty; found {found_type}"));
             None
         }
     }

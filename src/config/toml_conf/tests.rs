@@ -1,12 +1,14 @@
+mod included;
 mod refused;
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::load::parse;
+use super::super::load::parse_only;
 use super::super::settings::{ProxySettings, SiteSettings};
-use super::super::source::{Env, SecretFile, Source};
+use super::super::source::{Env, SecretFile};
+use super::schema::Section;
 use crate::proto::Secret;
 use crate::sync::{Delivery, Patterns};
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
@@ -25,8 +27,7 @@ const ENVIRONMENT: Env = Env {
 
 /// The sites and the warnings of a file, or its errors.
 fn read(text: &str) -> Result<(Vec<SiteSettings>, Vec<String>), String> {
-    let source = Source::new(Path::new("/etc/t/c.toml"), false, ENVIRONMENT);
-    let settings = parse(text.as_bytes(), &source).map_err(|error| error.to_string())?;
+    let settings = parse_only(text.as_bytes(), "/etc/t/c.toml", ENVIRONMENT).map_err(|error| error.to_string())?;
     Ok((settings.sites, settings.warnings))
 }
 
@@ -222,9 +223,9 @@ fn a_secret_that_cannot_be_read_is_its_sites_problem_alone() {
     assert_eq!(
         reported,
         [
-            "password_file (line 3 of the configuration): cannot read /etc/t/none: no such file",
-            "password_file (line 5 of the configuration): cannot read /etc/t/secret: permission denied",
-            "passphrase_file (line 4 of the configuration): /etc/t/empty is empty",
+            "password_file (/etc/t/c.toml:3): cannot read /etc/t/none: no such file",
+            "password_file (/etc/t/c.toml:5): cannot read /etc/t/secret: permission denied",
+            "passphrase_file (/etc/t/c.toml:4): /etc/t/empty is empty",
         ]
     );
     assert_eq!((&sites[1].unread_secrets, sites[1].password.is_some()), (&Vec::new(), true));

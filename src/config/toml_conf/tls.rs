@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Table, Value};
+use toml::{Table, Value};
 
+use super::super::error::Place;
 use super::super::keys::{Key, key, table};
 use super::super::pin::parse_pin;
 use super::super::source::SecretPurpose;
 use super::super::words::{POLICIES, VerifyPolicy, word_for};
 use super::kinds::{FilePath, Kind};
-use super::reader::{Layers, Reader};
+use super::reader::{In, Layers, Reader};
 use super::schema::Section;
 use super::{secret, values};
 use crate::tls::{ClientCertPolicy, IdentitySettings, Sha256, TlsSettings, Verify};
@@ -38,37 +39,36 @@ impl Kind<Option<TlsSettings>> for Tls {
     }
 }
 
-/// The TLS of a site whose own table and `[defaults]` are `tables`; `None` for plain TCP.
+/// The TLS of a site whose own table, group and `[defaults]` are `tables`; `None` for plain TCP.
 pub(super) fn read<'t>(
     reader: &mut Reader<'_>,
-    tables: &[&'t DeTable<'t>],
-    of_file: Option<&'t Spanned<DeValue<'t>>>,
+    tables: &[In<&'t DeTable<'t>>],
+    of_file: Option<(Place, In<&'t DeTable<'t>>)>,
 ) -> Option<TlsSettings> {
     let mut layers = Vec::new();
     for said in tables.iter().filter_map(|table| table.get("tls")) {
-        match said.get_ref() {
+        match said.value.get_ref() {
             // Off, unless something nearer turned it on.
             DeValue::Boolean(false) if layers.is_empty() => return None,
             DeValue::Boolean(false) => {}
-            DeValue::Table(table) => layers.push((reader.line(&said.span()), table)),
+            DeValue::Table(value) => {
+                let place = reader.place(said, &said.value.span());
+                layers.push((place, In { file: said.file, value }));
+            }
             other => {
-                let (line, found) = (reader.line(&said.span()), values::shown(other));
-                reader.error(line, format!("tls: expected a table like [tls], or false for none; found {found}"));
+                let (place, found) = (reader.place(said, &said.value.span()), values::shown(other));
+                reader.error(place, format!("tls: expected a table like [tls], or false for none; found {found}"));
                 return None;
             }
         }
     }
-    if let Some(said) = of_file
-        && let Some(table) = said.get_ref().as_table()
-    {
-        layers.push((reader.line(&said.span()), table));
-    }
-    let (line, _) = *layers.first()?;
+    layers.extend(of_file);
+    let (place, _) = *layers.first()?;
     for (_, table) in &layers {
-        reader.check_keys(table, Section::Tls);
+        reader.check_keys(*table, Section::Tls);
     }
-    let tables: Vec<&DeTable<'_>> = layers.into_iter().map(|(_, table)| table).collect();
-    let layers = &mut Layers { reader, tables: &tables, line: Some(line) };
+    let tables: Vec<In<&DeTable<'_>>> = layers.into_iter().map(|(_, table)| table).collect();
+    let layers = &mut Layers { reader, tables: &tables, place };
     let mut tls = TlsSettings { ca: None, identity: None, verify: Verify::Chain, offer: ClientCertPolicy::default() };
     for key in KEYS {
         (key.read)(layers, &mut tls);
@@ -88,13 +88,13 @@ impl Kind<Option<IdentitySettings>> for Identity {
         let (cert, key) = (layers.path("cert"), layers.path("key"));
         let passphrase = secret::read(layers, &secret::PASSPHRASE, SecretPurpose::Passphrase);
         let missing = match (layers.find("cert"), layers.find("key")) {
-            (Some(found), None) => Some((found.line, "cert without key", "key")),
-            (None, Some(found)) => Some((found.line, "key without cert", "cert")),
+            (Some(found), None) => Some((found.place, "cert without key", "key")),
+            (None, Some(found)) => Some((found.place, "key without cert", "cert")),
             _ => None,
         };
-        if let Some((line, what, missing)) = missing {
+        if let Some((place, what, missing)) = missing {
             let advice = format!("a certificate and its key are used together; add {missing}");
-            layers.reader.error(line, format!("{what}: {advice}"));
+            layers.reader.error(place, format!("{what}: {advice}"));
         }
         Some(Some(IdentitySettings { cert: cert?, key: key?, passphrase }))
     }
@@ -121,21 +121,21 @@ impl Kind<Verify> for Check {
             Some(_) => layers.read("verify", values::choice(&POLICIES))?,
             None => VerifyPolicy::Chain,
         };
-        let line = said.map_or(layers.line, |found| Some(found.line));
+        let place = said.map_or(layers.place, |found| found.place);
         refuse_idle_pins(layers, policy);
         match policy {
             VerifyPolicy::Chain | VerifyPolicy::ChainAndName if layers.find("ca").is_none() => {
                 let ways = "name it with ca, or choose verify = \"pin\" with pins, or verify = \"none\"";
                 let problem = format!("tls: there is no CA to check the site's certificate against; {ways}");
-                layers.reader.error(line, problem);
+                layers.reader.error(place, problem);
                 None
             }
             VerifyPolicy::Chain => Some(Verify::Chain),
             VerifyPolicy::ChainAndName => Some(Verify::ChainAndName),
-            VerifyPolicy::Pin => read_pins(layers, line).map(Verify::Pin),
+            VerifyPolicy::Pin => read_pins(layers, place).map(Verify::Pin),
             VerifyPolicy::None => {
                 let danger = "the site's certificate is not checked, and anyone on the way can pose as the site";
-                layers.reader.warn(line, format!("verify = \"none\": {danger}"));
+                layers.reader.warn(place, format!("verify = \"none\": {danger}"));
                 Some(Verify::None)
             }
         }
@@ -164,15 +164,15 @@ fn refuse_idle_pins(layers: &mut Layers<'_, '_, '_>, policy: VerifyPolicy) {
         && policy != VerifyPolicy::Pin
         && !are_inherited
     {
-        layers.reader.error(pins.line, "pins: they count with verify = \"pin\" only; add it, or remove them");
+        layers.reader.error(pins.place, "pins: they count with verify = \"pin\" only; add it, or remove them");
     }
 }
 
-fn read_pins(layers: &mut Layers<'_, '_, '_>, line: Option<usize>) -> Option<Vec<[u8; 32]>> {
+fn read_pins(layers: &mut Layers<'_, '_, '_>, place: Place) -> Option<Vec<[u8; 32]>> {
     if layers.find("pins").is_none() {
         layers
             .reader
-            .error(line, "verify = \"pin\" without pins; list the SHA-256 of the site's certificate: pins = [\"…\"]");
+            .error(place, "verify = \"pin\" without pins; list the SHA-256 of the site's certificate: pins = [\"…\"]");
         return None;
     }
     let expected = "a list of SHA-256 fingerprints: 64 hexadecimal digits each, with or without colons";

@@ -138,10 +138,14 @@ pub(super) fn reload(arguments: &ControlArgs) -> Outcome {
 
 /// What a reload came to, for people.
 fn lines(reloaded: &ReloadAnswer) -> Vec<String> {
-    let ReloadAnswer { sites, added, changed, removed, unusable, problems, after_restart, warnings } = reloaded;
+    let ReloadAnswer { read_from, sites, added, changed, removed, unusable, problems, after_restart, warnings } =
+        reloaded;
     let counts = [(added, "added"), (changed, "changed"), (removed, "removed"), (unusable, "cannot be used")];
     let counts = counts.map(|(names, what)| format!("{} {what}", names.len())).join(", ");
     let mut lines = vec![format!("reloaded: {}: {counts}", Count(*sites, "site"))];
+    if !read_from.is_empty() {
+        lines.push(format!("read: {read_from}"));
+    }
     for (names, mark) in [(added, '+'), (changed, '~'), (removed, '-')] {
         lines.extend(names.iter().map(|name| format!("  {mark} {}", quoted(name))));
     }
@@ -160,6 +164,7 @@ mod tests {
     #[test]
     fn a_reload_is_told_with_each_site_that_differs_and_what_was_refused() {
         let reloaded = ReloadAnswer {
+            read_from: "a.toml and 2 files that it includes".to_owned(),
             sites: 3,
             added: vec!["a b".to_owned()],
             unusable: vec!["c".to_owned()],
@@ -171,6 +176,7 @@ mod tests {
             lines(&reloaded),
             [
                 "reloaded: 3 sites: 1 added, 0 changed, 0 removed, 1 cannot be used",
+                "read: a.toml and 2 files that it includes",
                 "  + \"a b\"",
                 "not taken over: site c: no certificate",
                 "these change with a restart: state_dir",

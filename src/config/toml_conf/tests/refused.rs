@@ -1,6 +1,5 @@
 //! What is refused, and in which words.
 
-use super::super::schema::Section;
 use super::*;
 
 fn assert_errors(text: &str, errors: &[&str]) {
@@ -218,7 +217,6 @@ fn every_slip_of_syntax_is_told_without_the_line_it_is_in() {
 
 #[test]
 fn other_bytes_than_utf8_are_told_by_line() {
-    let source = Source::new(Path::new("c.toml"), false, ENVIRONMENT);
-    let error = parse(b"[sync]\nstate_dir = \"\xff\"\n", &source).unwrap_err();
+    let error = parse_only(b"[sync]\nstate_dir = \"\xff\"\n", "c.toml", ENVIRONMENT).unwrap_err();
     assert_eq!(error.to_string(), "c.toml:2: expected UTF-8, found other bytes; save the file as UTF-8");
 }
