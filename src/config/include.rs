@@ -161,12 +161,13 @@ pub(super) fn find(source: &Source<'_>, report: &mut Diagnostics) -> Vec<Include
             }
         };
         for path in files {
-            match (is_same(&path, source.path), is_matched) {
-                // `*.toml` in the directory of the file itself.
-                (true, true) => {}
-                (true, false) => report.error(place, format!("include: {text:?} is this file itself")),
-                (false, _) if seen.insert(path.clone()) => found.push(Included { path, named_at: place, is_matched }),
-                (false, _) => {}
+            // `*.toml` in the directory of the file itself matches that too.
+            if is_same(&path, source.path) {
+                if !is_matched {
+                    report.error(place, format!("include: {text:?} is this file itself"));
+                }
+            } else if seen.insert(path.clone()) {
+                found.push(Included { path, named_at: place, is_matched });
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use csv::{Position, ReaderBuilder, StringRecord, Trim};
 use toml::{Table, Value};
 
 use super::address::parse_port;
@@ -74,10 +74,10 @@ fn read(bytes: &[u8], path: &Path, report: &mut Diagnostics) -> Vec<Table> {
     let mut records = reader.records();
     let mut next = || match records.next()? {
         Ok(record) => {
-            let begins = record.position().map_or(0, |position| position.byte());
+            let begins = record.position().map_or(0, Position::byte);
             Some(Ok((lines.line_of(bytes, begins), record)))
         }
-        Err(error) => Some(Err(lines.line_of(bytes, error.position().map_or(0, |position| position.byte())))),
+        Err(error) => Some(Err(lines.line_of(bytes, error.position().map_or(0, Position::byte)))),
     };
     let mut columns = None;
     let mut sites = Sites::default();
@@ -105,7 +105,7 @@ fn read(bytes: &[u8], path: &Path, report: &mut Diagnostics) -> Vec<Table> {
 /// That which the first line has most of.
 fn delimiter(bytes: &[u8]) -> u8 {
     let first = bytes.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-    let count = |delimiter: &u8| first.iter().filter(|byte| *byte == delimiter).count();
+    let count = |delimiter: &u8| first.split(|byte| byte == delimiter).count();
     // `max_by_key` takes the last of equals.
     DELIMITERS.into_iter().rev().max_by_key(count).unwrap_or(b',')
 }
@@ -147,7 +147,8 @@ impl Columns {
                 None => match nearest(&name, COLUMNS) {
                     Some(meant) => report.error(line, format!("unknown column {said:?}; did you mean {meant:?}?")),
                     None => {
-                        report.warn(line, format!("the column {said:?} is not taken; known are {}", COLUMNS.join(", ")))
+                        report
+                            .warn(line, format!("the column {said:?} is not taken; known are {}", COLUMNS.join(", ")));
                     }
                 },
             }

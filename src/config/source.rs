@@ -94,14 +94,14 @@ pub enum SecretPurpose {
 
 /// A file with a password or passphrase that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key} ({}:{line}): {problem}", quoted(file))]
+#[error("{key} ({}:{line}): {problem}", quoted(&**file))]
 pub struct UnreadSecret {
     /// What it is for.
     pub purpose: SecretPurpose,
     /// The key that names the file.
     pub key: &'static str,
     /// The file of the configuration in which that stands.
-    pub file: PathBuf,
+    pub file: Box<Path>,
     /// Its line there.
     pub line: usize,
     /// The file that it names.

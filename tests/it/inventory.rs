@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::{Setup, Verb};
 
-use crate::control::{OFTEN, start, wait_for_site};
+use crate::control::{OFTEN, socket, start};
 use crate::daemon::{Daemon, Outcome, Sandbox, wait_until};
 use crate::program::as_nobody;
 use crate::server_process::free_address;
@@ -38,7 +38,9 @@ impl Inventory {
     }
 
     fn reload(&self) -> Outcome {
-        self.sandbox.run("reload", &[])
+        let socket = socket(&self.sandbox);
+        let arguments = [OsStr::new("reload"), "--control-socket".as_ref(), socket.as_ref()];
+        self.sandbox.launch(arguments).wait()
     }
 
     /// A reload that changes nothing, for this reason.
@@ -53,7 +55,8 @@ impl Inventory {
 /// A site where nobody answers.
 fn dead(name: &str, number: usize, lines: &str) -> String {
     let port = free_address().port();
-    let address = SocketAddr::from(([127, 9, u8::try_from(number / 250).unwrap(), 1 + (number % 250) as u8], port));
+    let [high, low] = u16::try_from(number + 1).unwrap().to_be_bytes();
+    let address = SocketAddr::from(([127, 9, high, low], port));
     site_config(name, address, &format!("interval = \"1h\"\n{lines}"))
 }
 
@@ -68,7 +71,7 @@ fn a_thousand_files_are_a_thousand_sites_of_which_each_comes_and_goes_alone() {
     let sandbox = &inventory.sandbox;
     sandbox.run("check", &["--syntax-only"]).assert_code(0).assert_says(&["1001 sites, 1001 enabled", "1000 files"]);
     let daemon = start(sandbox);
-    daemon.wait_for_line(&["tentacle-syncd.toml and 1000 files that it includes: 1001 sites"]);
+    daemon.wait_for_line(&["tentacle-syncd.toml and 1000 files that it includes: collecting from 1001 sites"]);
     inventory.reload().assert_code(0).assert_says(&["1001 sites: 0 added, 0 changed, 0 removed"]);
 
     // As a package adds one.
@@ -86,7 +89,8 @@ fn a_thousand_files_are_a_thousand_sites_of_which_each_comes_and_goes_alone() {
     let outcome = inventory.reload();
     outcome.assert_says(&["1000 sites: 0 added, 0 changed, 2 removed"]).assert_says(&["- site-0007"]);
 
-    inventory.write("site-0008.toml", dead("site-0008", 8, "").replace("address", "adress"));
+    let whole = fs::read_to_string(inventory.path("site-0008.toml")).unwrap();
+    inventory.write("site-0008.toml", whole.replace("address", "adress"));
     inventory
         .assert_refused(&daemon, &["sites.d/site-0008.toml:4: unknown key \"adress\"", "did you mean \"address\"?"]);
     let rounds = first.peer().tally().count(Verb::Ls);
@@ -94,10 +98,11 @@ fn a_thousand_files_are_a_thousand_sites_of_which_each_comes_and_goes_alone() {
         first.peer().wait_for(TIMEOUT, |tally| tally.count(Verb::Ls) > rounds + 1),
         "the others are collected from"
     );
-    wait_for_site(sandbox, "site-0008", |_| true);
     inventory.write("site-0008.toml", dead("site-0009", 9, ""));
     let (again, taken) = ("sites.d/site-0009.toml:2: site \"site-0009\"", "sites.d/site-0008.toml:2; names are unique");
     inventory.assert_refused(&daemon, &[again, taken]);
+    inventory.write("site-0008.toml", whole);
+    inventory.reload().assert_code(0).assert_says(&["1000 sites: 0 added, 0 changed, 0 removed"]);
     daemon.stop().assert_code(0);
 }
 

@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where `value` begins, of which this is the span.
-    pub(super) fn place<T>(&self, of: In<T>, span: &Range<usize>) -> Place {
+    pub(super) fn place<T: Copy>(&self, of: In<T>, span: &Range<usize>) -> Place {
         Place { file: of.file, line: Some(self.documents[of.file].line(span)) }
     }
 

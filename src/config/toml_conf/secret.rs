@@ -80,7 +80,7 @@ fn from_file(
     let path: PathBuf = layers.path(key)?;
     let reader = &mut *layers.reader;
     let (source, line) = (reader.source(place), place.line.unwrap_or_default());
-    let file = UnreadSecret { purpose, key, file: source.path.to_owned(), line, path, problem: String::new() };
+    let file = UnreadSecret { purpose, key, file: source.path.into(), line, path, problem: String::new() };
     let mut is_world_readable = false;
     let read = file.read(|path| {
         let file = (source.environment.read_secret)(path)?;
