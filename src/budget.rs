@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of the listings that all clients of a server are being given.
 pub(crate) const LISTINGS: u64 = 32 * 1024 * 1024;
 
+/// Bytes for the state of compressed connections: of some 1,000 sites at a collector, of some 160 clients at a server.
+pub(crate) const COMPRESSION: u64 = 64 << 20;
+
 /// Bytes for the names that the rounds under way have to ask for: a collector's sites' listings, and the queues made of
 /// them.
 pub(crate) const LISTED: u64 = 36 << 20;

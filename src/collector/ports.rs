@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::{ByteStream, ConnId, Event, Io, LocalId, Net, Target};
+use crate::net::{Compressible, ConnId, Event, Io, LocalId, Net, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Commits, Committer, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{PeerDescription, UnixTime};
@@ -32,7 +32,7 @@ pub(super) trait Network {
 }
 
 /// An open connection, as its session uses it: [`Io`], whose methods these are.
-pub(super) trait Connection: ByteStream {
+pub(super) trait Connection: Compressible {
     fn now(&self) -> Instant;
     /// The date.
     fn date(&self) -> UnixTime;

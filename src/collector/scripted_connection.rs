@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::ports::Connection;
+use crate::budget::Budget;
 use crate::deadline::after;
-use crate::net::{ByteStream, Failure, Read};
+use crate::net::{ByteStream, Compressible, CompressionPlace, Failure, Read};
+use crate::proto::extension::History;
 use crate::tls::{PeerDescription, UnixTime};
 
 /// A connection that has brought `input`.
@@ -15,11 +17,16 @@ pub(super) struct ScriptedConnection {
     pub(super) output: Vec<u8>,
     pub(super) deadline: Option<Instant>,
     pub(super) woken: usize,
+    pub(super) memory: Budget,
+    /// Once the session has agreed on it; bytes are shown as they were before.
+    pub(super) compression: Option<CompressionPlace>,
 }
 
 impl ScriptedConnection {
     pub(super) fn new(now: Instant) -> Self {
-        Self { now, input: VecDeque::new(), output: Vec::new(), deadline: None, woken: 0 }
+        let memory = Budget::new(crate::budget::COMPRESSION);
+        let (input, output) = (VecDeque::new(), Vec::new());
+        Self { now, input, output, deadline: None, woken: 0, memory, compression: None }
     }
 }
 
@@ -41,6 +48,16 @@ impl ByteStream for ScriptedConnection {
 
     fn flush(&mut self) -> Result<bool, Failure> {
         Ok(true)
+    }
+}
+
+impl Compressible for ScriptedConnection {
+    fn compression_place(&mut self) -> Option<CompressionPlace> {
+        CompressionPlace::of(&self.memory, History::SinceFlush)
+    }
+
+    fn compress(&mut self, place: CompressionPlace) {
+        assert!(self.compression.replace(place).is_none(), "it is compressed already");
     }
 }
 

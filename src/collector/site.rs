@@ -84,8 +84,8 @@ enum Dialect {
     Unknown,
     /// Stock's commands; it was asked then.
     Stock(Instant),
-    /// The extension as well.
-    Extended,
+    /// The extension as well, of which it can do this.
+    Extended(Capabilities),
 }
 
 /// How soon a stock server is asked again whether it is one.
@@ -152,7 +152,7 @@ impl Site {
     }
 
     /// The name as it stands in log lines.
-    fn shown(&self) -> Quoted<'_> {
+    pub(super) fn shown(&self) -> Quoted<'_> {
         quoted(&*self.name)
     }
 
@@ -264,7 +264,7 @@ impl Site {
         let is_of_use = self.settings.extension && self.settings.delivery == Delivery::Safe;
         is_of_use
             && match self.dialect {
-                Dialect::Unknown | Dialect::Extended => true,
+                Dialect::Unknown | Dialect::Extended(_) => true,
                 Dialect::Stock(asked) => now.saturating_duration_since(asked) >= ASK_AGAIN,
             }
     }
@@ -274,31 +274,52 @@ impl Site {
         match self.dialect {
             Dialect::Unknown => Protocol::Unknown,
             Dialect::Stock(_) => Protocol::Stock,
-            Dialect::Extended => Protocol::Extension,
+            Dialect::Extended(_) => Protocol::Extension,
         }
     }
 
     /// Whether the site spoke the extension when it was asked last.
     pub(super) fn is_extended(&self) -> bool {
-        self.dialect == Dialect::Extended
+        matches!(self.dialect, Dialect::Extended(_))
+    }
+
+    /// Whether a connection to it is to be compressed.
+    pub(super) fn is_to_be_compressed(&self) -> bool {
+        self.settings.compression
+            && matches!(self.dialect, Dialect::Extended(capabilities) if capabilities.has(Capability::Deflate))
     }
 
     /// The site has said what it can do beyond stock's commands, if anything. A change is logged.
     pub(super) fn speaks(&mut self, capabilities: Option<Capabilities>, now: Instant) {
-        let is_extended = capabilities.is_some_and(|capabilities| NEEDED.into_iter().all(|one| capabilities.has(one)));
-        let before = self.dialect;
-        self.dialect = if is_extended { Dialect::Extended } else { Dialect::Stock(now) };
-        match (before, is_extended) {
+        let extended = capabilities.filter(|capabilities| NEEDED.into_iter().all(|one| capabilities.has(one)));
+        let (before, compressed_before) = (self.dialect, self.is_to_be_compressed());
+        self.dialect = extended.map_or(Dialect::Stock(now), Dialect::Extended);
+        match (before, extended.is_some()) {
             (Dialect::Unknown | Dialect::Stock(_), true) => {
                 info!("site={} speaks the extension: files are asked for ahead", self.shown());
+                self.log_compression();
             }
-            (Dialect::Extended, false) => {
+            (Dialect::Extended(_), true) if self.is_to_be_compressed() != compressed_before => self.log_compression(),
+            (Dialect::Extended(_), false) => {
                 info!(
                     "site={} does not speak the extension any more: it is collected from as from stock",
                     self.shown()
                 );
             }
-            (Dialect::Unknown | Dialect::Stock(_), false) | (Dialect::Extended, true) => {}
+            (Dialect::Unknown | Dialect::Stock(_), false) | (Dialect::Extended(_), true) => {}
+        }
+    }
+
+    /// Says whether the wish for compression is fulfilled.
+    fn log_compression(&self) {
+        if self.is_to_be_compressed() {
+            info!("site={} compresses: what it sends, and what it is sent, is compressed", self.shown());
+        } else if self.settings.compression {
+            info!(
+                "site={} does not compress, for all that compression is true: its server does not offer it (an older \
+                 version, or compression 0 there); it is collected from without",
+                self.shown()
+            );
         }
     }
 

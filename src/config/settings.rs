@@ -188,6 +188,9 @@ keys! {
         /// asked whether it is one, and takes that for a file that it does not have.
         extension: bool = true, Flag, Site;
 
+        /// Whether a server of ours is asked to compress, both ways.
+        compression: bool = false, Flag, Site;
+
         /// Whether agents' configuration and their collections are kept the same here and at the site; `None` where
         /// `incoming_dir` and the site have the directories for that, and in silence where they do not.
         remote_config: Option<bool> = None, Flag, Site;

@@ -9,7 +9,7 @@ pub trait ByteStream {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure>;
     /// Writes as much of `bytes` as goes; returns how much, 0 where the socket blocks.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure>;
-    /// Passes on what was written and is still held here; whether nothing is left.
+    /// Passes on what was written and is still held here; whether nothing is left. Due before the peer is waited for.
     fn flush(&mut self) -> Result<bool, Failure>;
 }
 

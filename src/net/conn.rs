@@ -8,7 +8,7 @@ use std::vec;
 use mio::net::TcpStream;
 
 use super::readiness::Readiness;
-use super::{Failure, ListenerConfig, Phase, Target};
+use super::{Compression, Failure, ListenerConfig, Phase, Target};
 use crate::tls::Stream;
 
 /// Names a connection; one that is gone is never mistaken for its successor in the same slot.
@@ -194,6 +194,8 @@ pub(super) struct Conn {
     pub(super) progress_timeout: Option<ProgressTimeout>,
     /// No less than the peer's kernel has not acknowledged of what we sent, in bytes; 0 for certain where it is 0.
     pub(super) unacknowledged: usize,
+    /// What its session's bytes pass through, once it has agreed on that.
+    pub(super) compression: Option<Box<Compression>>,
     /// Whether it stands in the queue of connections to be looked at.
     pub(super) queued: bool,
 }
@@ -204,6 +206,6 @@ mod tests {
 
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Conn>() <= 192, "{} bytes", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 200, "{} bytes", size_of::<Conn>());
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 
 use super::ProxyError;
+use crate::proto::extension::InflateError;
 use crate::proto::quoted;
 use crate::tls::{ConnectError, StreamError};
 
@@ -73,6 +74,12 @@ pub enum Failure {
     /// The same, on a connection that was accepted.
     #[error("{}", client_timeout_text(*.0))]
     ClientTimeout(Phase),
+    /// What came on a compressed connection is not what was agreed on.
+    #[error(
+        "what came cannot be decompressed: {0}; does something on the way change it? compression = false for the site, or \
+         compression 0 at its server, goes on without"
+    )]
+    Inflate(#[from] InflateError),
     /// The connection broke.
     #[error("the connection broke: {}", plain(.0))]
     Io(io::Error),
@@ -102,6 +109,7 @@ impl Failure {
             Self::Timeout(_) | Self::ClientTimeout(_) => "timeout",
             Self::Io(_) | Self::Stream(StreamError::Io { .. }) => "broken",
             Self::Stream(StreamError::File { .. }) => "file",
+            Self::Inflate(_) => "compression",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt;
 
 use super::conn::{OnDeadline, Origin};
-use super::{ConnId, Failure, ListenerConfig, Net};
+use super::{ByteStream, Compressible, Compression, CompressionPlace, ConnId, Failure, ListenerConfig, Net};
 use crate::tls::{FileSent, PeerDescription, Received, Sent, Stream};
 
 /// How many bytes a connection may move before the others have their turn.
@@ -52,6 +52,21 @@ impl<'a> Io<'a> {
             self.net.wake(self.id);
             return Ok(Read::Blocked);
         }
+        if !self.is_compressed() {
+            return self.receive(most, take);
+        }
+        let mut take = Some(take);
+        let mut take = |bytes: &[u8]| take.take().map_or(0, |take| take(bytes));
+        let read = self.compressed(|compression, io| compression.read(io, most, &mut take))?;
+        if let Read::Bytes(count) = read {
+            // Beside what was received: a little may unfold into much.
+            self.budget = self.budget.saturating_sub(count);
+        }
+        Ok(read)
+    }
+
+    /// The same, of the bytes as they come.
+    fn receive(&mut self, most: u64, take: impl FnOnce(&[u8]) -> usize) -> Result<Read, Failure> {
         let (conn, scratch) = self.net.conn_and_scratch(self.id);
         let Some(stream) = conn.state.session_stream() else { return Ok(Read::Blocked) };
         if !conn.readiness.read && !stream.has_buffered() {
@@ -84,13 +99,17 @@ impl<'a> Io<'a> {
 
     /// Whether bytes were received that nobody has taken yet.
     pub fn has_buffered(&mut self) -> bool {
+        let (conn, _) = self.net.conn_and_scratch(self.id);
+        if conn.compression.as_ref().is_some_and(|compression| compression.has_buffered()) {
+            return true;
+        }
         self.stream().is_some_and(|stream| stream.has_buffered())
     }
 
-    /// Whether there are bytes to read: received and not taken, or still in the socket. Under TLS, what the socket has
-    /// may turn out to hold no data. The peer's end alone is none.
+    /// Whether there are bytes to read: received and not taken, or still in the socket. Under TLS, and where they are
+    /// compressed, what the socket has may turn out to hold no data. The peer's end alone is none.
     pub fn has_input(&mut self) -> bool {
-        self.stream().is_some_and(|stream| stream.has_input())
+        self.has_buffered() || self.stream().is_some_and(|stream| stream.has_input())
     }
 
     /// Whether the peer has reset the connection, or is out of reach: also where bytes of its are still to be read, and
@@ -106,10 +125,20 @@ impl<'a> Io<'a> {
             self.net.wake(self.id);
             return Ok(0);
         }
-        let most = bytes.len().min(self.budget);
-        match self.writable_stream().map_or(Ok(Sent::WouldBlock), |stream| stream.write(&bytes[..most]))? {
+        let bytes = &bytes[..bytes.len().min(self.budget)];
+        let written = if self.is_compressed() {
+            self.compressed(|compression, io| compression.write(io, bytes))?
+        } else {
+            self.send(bytes)?
+        };
+        self.budget -= written;
+        Ok(written)
+    }
+
+    /// The same, of the bytes as they leave, and whatever is left of the turn's budget.
+    fn send(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        match self.writable_stream().map_or(Ok(Sent::WouldBlock), |stream| stream.write(bytes))? {
             Sent::Bytes(written) => {
-                self.budget -= written;
                 self.net.was_written(self.id);
                 Ok(written)
             }
@@ -117,7 +146,8 @@ impl<'a> Io<'a> {
         }
     }
 
-    /// Writes bytes of `file` from `offset` on, at most `count`: without a copy of ours where the connection is plain.
+    /// Writes bytes of `file` from `offset` on, at most `count`: without a copy of ours where the connection is plain, and not
+    /// compressed.
     /// The file must not be changed in place meanwhile. After [`Net::shutdown_write`] it is always blocked.
     pub fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
         if self.budget == 0 {
@@ -125,9 +155,17 @@ impl<'a> Io<'a> {
             return Ok(FileSent::Blocked);
         }
         let most = count.min(self.budget as u64);
-        let (conn, scratch) = self.net.conn_and_scratch(self.id);
-        let Some(stream) = conn.state.writable_stream() else { return Ok(FileSent::Blocked) };
-        let sent = stream.send_file(file, offset, most, scratch)?;
+        let sent = if self.is_compressed() {
+            let mut scratch = self.net.take_scratch();
+            let sent =
+                self.compressed(|compression, io| compression.send_file(io, file, offset, most, &mut scratch));
+            self.net.return_scratch(scratch);
+            sent?
+        } else {
+            let (conn, scratch) = self.net.conn_and_scratch(self.id);
+            let Some(stream) = conn.state.writable_stream() else { return Ok(FileSent::Blocked) };
+            stream.send_file(file, offset, most, scratch)?
+        };
         if let FileSent::Bytes(count) = sent {
             self.budget = self.budget.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
             self.net.was_written(self.id);
@@ -135,13 +173,24 @@ impl<'a> Io<'a> {
         Ok(sent)
     }
 
-    /// Passes on what TLS still holds; whether nothing is left.
+    /// Passes on what compression and TLS still hold; whether nothing is left.
     pub fn flush(&mut self) -> Result<bool, Failure> {
+        if self.is_compressed() {
+            return self.compressed(|compression, io| compression.flush(io));
+        }
+        self.pass_on()
+    }
+
+    fn pass_on(&mut self) -> Result<bool, Failure> {
         Ok(self.stream().map_or(Ok(true), Stream::flush)?)
     }
 
-    /// Whether TLS holds nothing back.
+    /// Whether compression and TLS hold nothing back.
     pub fn is_flushed(&mut self) -> bool {
+        let (conn, _) = self.net.conn_and_scratch(self.id);
+        if conn.compression.as_ref().is_some_and(|compression| !compression.is_flushed()) {
+            return false;
+        }
         self.stream().is_none_or(|stream| !stream.wants_write())
     }
 
@@ -192,12 +241,52 @@ impl<'a> Io<'a> {
         }
     }
 
+    fn is_compressed(&mut self) -> bool {
+        self.net.conn_and_scratch(self.id).0.compression.is_some()
+    }
+
+    /// Lets the compression of a connection that has one act on the bytes as they come and leave.
+    fn compressed<T>(&mut self, act: impl FnOnce(&mut Compression, &mut Bare<'_, 'a>) -> T) -> T {
+        let mut compression =
+            self.net.conn_and_scratch(self.id).0.compression.take().expect("the caller has seen that there is one");
+        let outcome = act(&mut compression, &mut Bare(self));
+        self.net.conn_and_scratch(self.id).0.compression = Some(compression);
+        outcome
+    }
+
     fn stream(&mut self) -> Option<&mut Stream> {
         self.net.conn_and_scratch(self.id).0.state.session_stream()
     }
 
     fn writable_stream(&mut self) -> Option<&mut Stream> {
         self.net.conn_and_scratch(self.id).0.state.writable_stream()
+    }
+}
+
+/// A connection's bytes as they come and leave.
+struct Bare<'io, 'a>(&'io mut Io<'a>);
+
+impl ByteStream for Bare<'_, '_> {
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        self.0.receive(most, take)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        self.0.send(bytes)
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        self.0.pass_on()
+    }
+}
+
+impl Compressible for Io<'_> {
+    fn compression_place(&mut self) -> Option<CompressionPlace> {
+        self.net.compression_place(self.id)
+    }
+
+    fn compress(&mut self, place: CompressionPlace) {
+        self.net.conn_and_scratch(self.id).0.compression = Some(Box::new(Compression::new(place)));
     }
 }
 

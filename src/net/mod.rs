@@ -5,10 +5,11 @@
 //! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every turn
 //! after a budget of bytes, so that no peer keeps the loop to itself. Which side began a connection ([`Net::open`] or
 //! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`] and [`PipelinedDriver`] are the client's side of a
-//! session on one. Clients of the control socket are served beside the connections.
+//! session on one. Once a session has agreed on it, a connection's bytes are [compressed](Compressible). Clients of the control socket are served beside the connections.
 
 mod byte_stream;
 mod client_driver;
+mod compression;
 mod conn;
 mod failure;
 mod io;
@@ -25,6 +26,8 @@ mod tests;
 
 pub use byte_stream::ByteStream;
 pub use client_driver::{ClientDriver, DriverError};
+pub(crate) use compression::Compression;
+pub use compression::{Compressible, CompressionPlace};
 pub use conn::ConnId;
 pub use failure::{Failure, Phase};
 pub(crate) use failure::{OPEN_MORE_FILES, lacks_files};

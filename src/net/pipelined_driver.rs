@@ -2,7 +2,7 @@
 //! [`PipelinedClient`] asks for, and never waits.
 
 use super::client_driver::read_line;
-use super::{ByteStream, DriverError, Failure, Read};
+use super::{ByteStream, Compressible, CompressionPlace, DriverError, Failure, Read};
 use crate::proto::extension::{ExtensionCommand, PipelinedClient, PipelinedEvent};
 use crate::proto::{Error, Want};
 
@@ -10,10 +10,13 @@ use crate::proto::{Error, Want};
 ///
 /// In a loop, the caller gives commands, has them [transmitted](Self::transmit) as far as they go, reads what is
 /// [wanted](Self::want), and takes every [event](Self::poll_event), until nothing more comes. It reads whether or not all is
-/// transmitted: the peer may take no command before it has answered the ones before. Deadlines are the caller's.
+/// transmitted: the peer may take no command before it has answered the ones before. Before it waits, it has the connection
+/// [flushed](ByteStream::flush). Deadlines are the caller's.
 #[derive(Debug, Default)]
 pub struct PipelinedDriver {
     client: PipelinedClient,
+    /// While compression is asked for.
+    compression: Option<CompressionPlace>,
 }
 
 impl PipelinedDriver {
@@ -42,20 +45,33 @@ impl PipelinedDriver {
         self.client.command(command)
     }
 
+    /// Asks for compression, where nothing is due: from the peer's consent on, the connection is. Whether there is room for
+    /// that, and it was asked for.
+    ///
+    /// # Errors
+    /// As those of [`command`](Self::command).
+    pub fn ask_for_compression(&mut self, io: &mut dyn Compressible) -> Result<bool, Error> {
+        let Some(place) = io.compression_place() else { return Ok(false) };
+        self.client.command(&ExtensionCommand::Deflate)?;
+        self.compression = Some(place);
+        Ok(true)
+    }
+
     /// Ends the session once all that is due is answered: [`PipelinedClient::quit`].
     pub fn quit(&mut self) -> Result<(), Error> {
         self.client.quit()
     }
 
-    /// Writes the protocol's bytes; whether all of them are out.
-    pub fn transmit(&mut self, io: &mut dyn ByteStream) -> Result<bool, Failure> {
+    /// Writes the protocol's bytes, as far as they go. They may be held back until the connection is
+    /// [flushed](ByteStream::flush).
+    pub fn transmit(&mut self, io: &mut dyn ByteStream) -> Result<(), Failure> {
         while !self.client.transmit().is_empty() {
             match io.write(self.client.transmit())? {
-                0 => return Ok(false),
+                0 => break,
                 written => self.client.transmitted(written),
             }
         }
-        io.flush()
+        Ok(())
     }
 
     /// Reads towards the end of a line, or, where none is due, to see whether the peer sends something unasked or has closed,
@@ -64,8 +80,18 @@ impl PipelinedDriver {
     /// # Errors
     /// [`DriverError::Net`]; [`DriverError::Protocol`] as by [`PipelinedClient::handle_input`] and
     /// [`PipelinedClient::handle_eof`].
-    pub fn read_line(&mut self, io: &mut dyn ByteStream) -> Result<Read, DriverError> {
+    pub fn read_line(&mut self, io: &mut dyn Compressible) -> Result<Read, DriverError> {
         let read = read_line(io, |bytes| self.client.handle_input(bytes))?;
+        // It takes no more than the line, so that what stands behind it is decompressed.
+        if self.client.is_to_be_compressed()
+            && let Some(place) = self.compression.take()
+        {
+            io.compress(place);
+            self.client.compressed()?;
+        }
+        if self.client.due() == 0 {
+            self.compression = None;
+        }
         self.check_end(read)
     }
 

@@ -125,7 +125,7 @@ impl Command {
             Verb::Mv => file().map(Self::Move),
             Verb::Send => file_and_size().map(|(name, size)| Self::Send { name, size }),
             Verb::Zsend => file_and_size().map(|(name, size)| Self::SendZip { name, size }),
-            Verb::Caps | Verb::Get | Verb::List | Verb::Drop | Verb::Put => Err(unknown()),
+            Verb::Caps | Verb::Get | Verb::List | Verb::Drop | Verb::Put | Verb::Deflate => Err(unknown()),
         }
     }
 }

@@ -57,7 +57,7 @@ impl Excerpt {
     pub fn of_command(line: &[u8]) -> Self {
         let begins = |verb: &Verb| line.strip_prefix(verb.as_str().as_bytes());
         let named = OPEN_VERBS.iter().chain(&EXTENSION_VERBS).filter_map(begins).any(|rest| rest.starts_with(b" <"));
-        if named || line.trim_ascii_end() == b"QUIT" {
+        if named || matches!(line.trim_ascii_end(), b"QUIT" | b"DEFLATE") {
             return Self::masked(line, DIGEST);
         }
         let is_word =

@@ -1,5 +1,6 @@
 //! The bodies of the fuzz targets: what must hold for any bytes from a peer. Their seeds are replayed as a test.
 
+mod compressed;
 mod pair;
 mod pipelined;
 mod server_session;
@@ -9,6 +10,7 @@ use std::fmt;
 use super::{Client, Command, Error, Event, FileName, LineBuffer, ListArg, Listing, ListingParser, MAX_LINE};
 use super::{PasswordDigest, Received, Reply, Secret, Verb, Want};
 
+pub use compressed::{compressed_client_against_server, inflate};
 pub use pair::client_against_server;
 pub use pipelined::{pipelined_client_against_server, pipelined_session};
 #[cfg(test)]
@@ -290,6 +292,12 @@ pub(crate) mod tests {
     fn the_seeds_of_the_pipelined_targets_hold() {
         replay("pipelined_session", pipelined_session);
         replay("pipelined_client_against_server", pipelined_client_against_server);
+    }
+
+    #[test]
+    fn the_seeds_of_the_compressed_targets_hold() {
+        replay("inflate", inflate);
+        replay("compressed_client_against_server", compressed_client_against_server);
     }
 
     #[test]

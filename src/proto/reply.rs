@@ -101,7 +101,7 @@ impl Refusal {
             b" (file already exists)" => Self::Exists,
             b" (file does not exist)" => Self::Missing,
             b" (file has changed)" => Self::Changed,
-            b" (no room for the file)" => Self::NoRoom,
+            b" (no room for the file)" | b" (no room for compression)" => Self::NoRoom,
             b" (not allowed)" => Self::NotAllowed,
             b" (file cannot be stored)" | b" (file cannot be read)" | b" (file cannot be removed)" => Self::Failed,
             _ => {
@@ -138,6 +138,7 @@ impl Refusal {
             (Self::Exists, _) => Some("file already exists"),
             (Self::Missing, _) => Some("file does not exist"),
             (Self::Changed, _) => Some("file has changed"),
+            (Self::NoRoom, Verb::Deflate) => Some("no room for compression"),
             (Self::NoRoom, _) => Some("no room for the file"),
             (Self::NotAllowed, _) => Some("not allowed"),
             (Self::Failed, Verb::Recv | Verb::Zrecv | Verb::Get | Verb::List) => Some("file cannot be read"),

@@ -36,6 +36,7 @@
 //!   Awaiting Command -- PUT --> Offered -- accept() --> Receiving
 //!                               Offered -- refuse() --> Discarding -- all of the body --> Awaiting Command
 //!   Awaiting Command -- DROP --> Asked -- dropping() --> Awaiting Command, and one answer more is owed
+//!   Awaiting Command -- DEFLATE --> Asked -- consent() --> Switching -- compressed() --> Awaiting Command
 //!   Awaiting Command -- any other, answers being owed --> Held -- dropped(), all; resume() --> as without
 //! ```
 //! Answers to `DROP` are owed until the disk has done it, and several may be: else each would wait for a flush of its own.
@@ -84,6 +85,7 @@ pub struct Server {
     /// The answers to `DROP`s that are owed, the oldest first. One that is known waits for those before it.
     drops: VecDeque<Option<ExtensionReply>>,
     moved: Confirmation,
+    compression: Compression,
     outbox: TransmitBuffer,
     events: VecDeque<Event>,
 }
@@ -113,6 +115,8 @@ enum State {
         remaining: u64,
     },
     Flushing,
+    /// The answer to `DEFLATE` is the last that is not compressed.
+    Switching,
     Discarding {
         verb: Verb,
         remaining: u64,
@@ -143,6 +147,13 @@ enum Expected {
 /// The most answers that are owed at a time.
 const MOST_DROPS: usize = 1024;
 
+/// Whether what comes has been decompressed, and what is to be transmitted will be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Off,
+    On,
+}
+
 /// Whether the client is known to have the bodies it was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Confirmation {
@@ -164,6 +175,7 @@ impl Server {
             state,
             drops: VecDeque::new(),
             moved: Confirmation::Confirmed,
+            compression: Compression::Off,
             outbox: TransmitBuffer::default(),
             events: VecDeque::new(),
         }
@@ -177,6 +189,7 @@ impl Server {
             State::Receiving { remaining, .. } => Want::Body(remaining),
             State::Supplying { remaining, .. } => Want::Supply(remaining),
             State::Flushing => Want::Flush,
+            State::Switching => Want::Compression,
             State::Over(_) => Want::Closed,
         }
     }
@@ -273,6 +286,32 @@ impl Server {
         self.outbox.fill(|out| ExtensionReply::Page { size, remaining }.encode(Verb::List, out));
         self.supply(Verb::List, size);
         Ok(())
+    }
+
+    /// Answers `DEFLATE`: all that follows is compressed, in both directions. [`Want::Compression`] says from where.
+    ///
+    /// # Errors
+    /// Nothing is done unless the last event was [`Event::CompressionAsked`].
+    pub fn consent(&mut self) -> Result<(), Misuse> {
+        let State::Asked { verb: Verb::Deflate } = self.state else { return Err(self.misuse("consent()")) };
+        self.outbox.fill(|out| ExtensionReply::Done.encode(Verb::Deflate, out));
+        self.state = State::Switching;
+        Ok(())
+    }
+
+    /// What is taken from now on has been decompressed, and what is to be transmitted will be compressed.
+    ///
+    /// # Errors
+    /// Nothing is done unless [`Want::Compression`] and all of [`transmit`](Self::transmit) is written.
+    pub fn compressed(&mut self) -> Result<(), Misuse> {
+        match self.state {
+            State::Switching if self.outbox.pending().is_empty() => {
+                self.compression = Compression::On;
+                self.state = State::awaiting(Expected::Command);
+                Ok(())
+            }
+            _ => Err(self.misuse("compressed()")),
+        }
     }
 
     /// The file is being removed: [`dropped`](Self::dropped) says what came of it. Meanwhile the session goes on.

@@ -29,6 +29,8 @@ pub enum Verb {
     Drop,
     /// `PUT`: store a file at once.
     Put,
+    /// `DEFLATE`: compress what follows.
+    Deflate,
 }
 
 impl Verb {
@@ -47,6 +49,7 @@ impl Verb {
             Self::List => "LIST",
             Self::Drop => "DROP",
             Self::Put => "PUT",
+            Self::Deflate => "DEFLATE",
         }
     }
 

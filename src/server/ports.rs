@@ -6,12 +6,12 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::net::{ByteStream, Failure, FileSent, Io};
+use crate::net::{Compressible, Failure, FileSent, Io};
 use crate::proto::FileName;
 use crate::store::{Concluded, Identity, StorageDir, StoreRequest, StoreWorker};
 
 /// An open connection in the hands of its session: [`Io`], whose methods these are.
-pub(crate) trait Connection: ByteStream {
+pub(crate) trait Connection: Compressible {
     fn now(&self) -> Instant;
     fn has_input(&mut self) -> bool;
     fn is_reset(&mut self) -> bool;

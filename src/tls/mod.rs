@@ -56,6 +56,7 @@ pub use rustls::pki_types::UnixTime;
 pub use settings::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
 pub use setup::{BlockFault, FileProblem, SetupError};
 pub use socket::Socket;
+pub(crate) use socket::read_piece;
 pub use stream::{FileSent, Handshake, Received, Sent, Stream};
 pub use suites::{Suites, SuitesError};
 pub use summary::{CertificateSummary, Sha256};

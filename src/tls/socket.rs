@@ -171,7 +171,7 @@ impl Transport for Socket {
 }
 
 /// The bytes of `file` from `offset` on, as many as `most` and the buffer allow; none at its end.
-pub(super) fn read_piece<'b>(
+pub(crate) fn read_piece<'b>(
     file: &File,
     offset: u64,
     most: usize,

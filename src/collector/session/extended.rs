@@ -2,6 +2,7 @@
 //! whatever its round trip.
 //!
 //! ```text
+//! Compressing DEFLATE, where that is wanted: before all else, and nothing behind it before it is answered
 //! Listing     in pages, oldest first
 //! Fetching    GET: stage → committer
 //! Deleting    DROP: the site removes exactly the bytes that are committed here, and says for certain whether
@@ -11,6 +12,8 @@
 //! A file's bytes cross the line once, and its deletion needs no confirmation.
 
 use std::collections::VecDeque;
+
+use log::debug;
 
 use super::body::Body;
 use super::fetch::Fetch;
@@ -43,6 +46,7 @@ pub(in crate::collector) struct ExtendedSession {
     /// The connection's, among those of a round.
     key: ConnectionKey,
     driver: PipelinedDriver,
+    preface: Preface,
     /// What the site was asked, in the order of its answers.
     tasks: VecDeque<Task>,
     is_parked: bool,
@@ -52,8 +56,17 @@ pub(in crate::collector) struct ExtendedSession {
     is_held: bool,
 }
 
+/// What is asked before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preface {
+    None,
+    /// That the connection be compressed.
+    Compression,
+}
+
 /// What the site was asked.
 enum Task {
+    Compressing,
     Listing(Box<PagedListing>),
     Fetching(Box<Fetch>),
     Deleting(DeleteAssignment),
@@ -63,11 +76,12 @@ enum Task {
 
 impl ExtendedSession {
     /// On a connection on which nothing is under way.
-    pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
+    pub(super) fn new(site: usize, key: ConnectionKey, preface: Preface) -> Self {
         Self {
             site,
             key,
             driver: PipelinedDriver::new(),
+            preface,
             tasks: VecDeque::new(),
             is_parked: false,
             standing: Reuse::Fresh,
@@ -80,6 +94,12 @@ impl ExtendedSession {
     fn ask_ahead(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
         if self.is_parked {
             return Ok(Some(PumpOutcome::Waiting));
+        }
+        if std::mem::replace(&mut self.preface, Preface::None) == Preface::Compression {
+            self.ask_for_compression(cx)?;
+        }
+        if let Some(Task::Compressing) = self.tasks.front() {
+            return Ok(Some(PumpOutcome::Blocked));
         }
         cx.check_room();
         let most = MOST_AHEAD.min(self.tasks.len() + ASKED_PER_TURN);
@@ -106,6 +126,18 @@ impl ExtendedSession {
             self.command(&command, cx)?;
         }
         Ok(None)
+    }
+
+    /// Asks for it, unless so many connections are compressed that there is no memory for one more.
+    fn ask_for_compression(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        let asked = self.driver.ask_for_compression(cx.io).map_err(|error| cx.site.protocol(error))?;
+        if asked {
+            self.tasks.push_back(Task::Compressing);
+            cx.io.set_deadline(Some(cx.site.settings.timeout));
+        } else {
+            debug!("site={} is not compressed: there is no memory for one connection more", cx.site.shown());
+        }
+        Ok(())
     }
 
     /// Gives the command of the last task.
@@ -175,6 +207,10 @@ impl ExtendedSession {
     /// What is left of the task after an event.
     fn handle(&mut self, task: Task, event: &PipelinedEvent, cx: &mut Context<'_>) -> Result<Option<Task>, Reason> {
         match (task, event) {
+            (Task::Compressing, PipelinedEvent::Refused { refusal, .. }) => {
+                debug!("site={} does not compress this connection: {refusal}", cx.site.shown());
+                Ok(None)
+            }
             (Task::Listing(mut listing), PipelinedEvent::Page { size, remaining }) => {
                 self.body.begin(*size, cx);
                 match listing.announced(*size, *remaining) {
@@ -232,74 +268,8 @@ impl ExtendedSession {
             _ => 0,
         }
     }
-}
 
-impl Conversation for ExtendedSession {
-    fn site(&self) -> usize {
-        self.site
-    }
-
-    fn is_open(&self) -> bool {
-        true
-    }
-
-    fn is_parked(&self) -> bool {
-        self.is_parked
-    }
-
-    fn park(&mut self) {
-        self.is_parked = true;
-    }
-
-    fn resume(&mut self) {
-        self.is_parked = false;
-        self.standing = Reuse::Reused;
-    }
-
-    fn may_end(&self) -> bool {
-        self.standing == Reuse::Reused
-    }
-
-    fn is_ready(&self) -> bool {
-        !self.is_parked && self.tasks.is_empty()
-    }
-
-    fn has_file_under_way(&self) -> bool {
-        match self.tasks.front() {
-            Some(Task::Fetching(fetch)) => fetch.is_under_way(),
-            Some(Task::Deleting(_)) => true,
-            Some(Task::Listing(_) | Task::Passing) | None => false,
-        }
-    }
-
-    fn awaits_staging(&self) -> bool {
-        match self.tasks.front() {
-            Some(Task::Fetching(fetch)) => fetch.stage().is_some_and(|stage| HashedTemp::has_room(stage) == Ok(false)),
-            _ => false,
-        }
-    }
-
-    fn file(&self) -> Option<(&FileName, BodyProgress)> {
-        match self.tasks.front()? {
-            Task::Fetching(fetch) => Some((fetch.name(), fetch.came())),
-            Task::Deleting(delete) => Some((delete.name(), BodyProgress::Nothing)),
-            Task::Listing(_) | Task::Passing => None,
-        }
-    }
-
-    fn awaited(&self) -> String {
-        let of = match self.tasks.front() {
-            Some(Task::Listing(_)) => "the listing".into(),
-            _ => self.file().map_or_else(|| "the session".into(), |(name, _)| name.to_string()),
-        };
-        awaited(self.driver.want(), &of)
-    }
-
-    fn is_in_body(&self) -> bool {
-        matches!(self.driver.want(), Want::Body(_))
-    }
-
-    fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         let (mut answers, cost) = (0, self.cost());
         loop {
             let pause = self.ask_ahead(cx)?;
@@ -343,11 +313,85 @@ impl Conversation for ExtendedSession {
             }
         }
     }
+}
+
+impl Conversation for ExtendedSession {
+    fn site(&self) -> usize {
+        self.site
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn is_parked(&self) -> bool {
+        self.is_parked
+    }
+
+    fn park(&mut self) {
+        self.is_parked = true;
+    }
+
+    fn resume(&mut self) {
+        self.is_parked = false;
+        self.standing = Reuse::Reused;
+    }
+
+    fn may_end(&self) -> bool {
+        self.standing == Reuse::Reused
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.is_parked && self.tasks.is_empty()
+    }
+
+    fn has_file_under_way(&self) -> bool {
+        match self.tasks.front() {
+            Some(Task::Fetching(fetch)) => fetch.is_under_way(),
+            Some(Task::Deleting(_)) => true,
+            Some(Task::Compressing | Task::Listing(_) | Task::Passing) | None => false,
+        }
+    }
+
+    fn awaits_staging(&self) -> bool {
+        match self.tasks.front() {
+            Some(Task::Fetching(fetch)) => fetch.stage().is_some_and(|stage| HashedTemp::has_room(stage) == Ok(false)),
+            _ => false,
+        }
+    }
+
+    fn file(&self) -> Option<(&FileName, BodyProgress)> {
+        match self.tasks.front()? {
+            Task::Fetching(fetch) => Some((fetch.name(), fetch.came())),
+            Task::Deleting(delete) => Some((delete.name(), BodyProgress::Nothing)),
+            Task::Compressing | Task::Listing(_) | Task::Passing => None,
+        }
+    }
+
+    fn awaited(&self) -> String {
+        let of = match self.tasks.front() {
+            Some(Task::Listing(_)) => "the listing".into(),
+            Some(Task::Compressing) => "compression".into(),
+            _ => self.file().map_or_else(|| "the session".into(), |(name, _)| name.to_string()),
+        };
+        awaited(self.driver.want(), &of)
+    }
+
+    fn is_in_body(&self) -> bool {
+        matches!(self.driver.want(), Want::Body(_))
+    }
+
+    /// Then the site gets what it was asked: it may wait for that.
+    fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        let outcome = self.go_on(cx)?;
+        cx.io.flush()?;
+        Ok(outcome)
+    }
 
     fn quit(&mut self, io: &mut dyn Connection) {
         // The connection is closed next, whatever becomes of this.
         if self.driver.quit().is_ok() {
-            let _ = self.driver.transmit(io);
+            let _ = self.driver.transmit(io).and_then(|()| io.flush());
         }
     }
 
@@ -372,7 +416,7 @@ impl Task {
         match self {
             Self::Listing(listing) => listing.feed(bytes, site),
             Self::Fetching(fetch) => fetch.take_body(bytes),
-            Self::Deleting(_) | Self::Passing => {}
+            Self::Compressing | Self::Deleting(_) | Self::Passing => {}
         }
     }
 
@@ -380,7 +424,7 @@ impl Task {
     fn has_room(&mut self) -> bool {
         match self {
             Self::Fetching(fetch) => fetch.has_room(),
-            Self::Listing(_) | Self::Deleting(_) | Self::Passing => true,
+            Self::Compressing | Self::Listing(_) | Self::Deleting(_) | Self::Passing => true,
         }
     }
 
@@ -389,7 +433,7 @@ impl Task {
             Self::Listing(listing) => Some(Assignment::List(listing.into_assignment())),
             Self::Fetching(fetch) => Some(Assignment::Fetch(fetch.into_assignment())),
             Self::Deleting(delete) => Some(Assignment::Delete(delete)),
-            Self::Passing => None,
+            Self::Compressing | Self::Passing => None,
         }
     }
 }

@@ -137,7 +137,7 @@ impl Session {
     /// Goes on for as long as the socket, the budget and the round let it.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         if let Self::Stock(session) = self
-            && let Some(extended) = session.extended()
+            && let Some(extended) = session.extended(cx.site)
         {
             *self = Self::Extended(Box::new(extended));
         }

@@ -17,7 +17,7 @@
 
 use super::body::Body;
 use super::delete::Delete;
-use super::extended::ExtendedSession;
+use super::extended::{ExtendedSession, Preface};
 use super::fetch::Fetch;
 use super::listing::ListingTask;
 use super::task::Task;
@@ -63,8 +63,9 @@ impl StockSession {
     }
 
     /// What goes on from here, if the site has said that it speaks the extension.
-    pub(super) fn extended(&self) -> Option<ExtendedSession> {
-        (self.state == State::Extended).then(|| ExtendedSession::new(self.site, self.key))
+    pub(super) fn extended(&self, site: &Site) -> Option<ExtendedSession> {
+        let preface = if site.is_to_be_compressed() { Preface::Compression } else { Preface::None };
+        (self.state == State::Extended).then(|| ExtendedSession::new(self.site, self.key, preface))
     }
 
     /// What a session about something else goes on with, where nothing is under way.

@@ -11,8 +11,10 @@ use super::link::{ClientEnd, Layer, Link};
 use super::scheduler::{Direction, SimEvent};
 use super::socket::{Kernel, Tls};
 use super::world::World;
+use crate::budget::Budget;
 use crate::collector::ports::{Connection, Network, Publisher};
-use crate::net::{ByteStream, ConnId, Event, Failure, LocalId, Read, Target};
+use crate::net::{ByteStream, Compressible, Compression, CompressionPlace, ConnId, Event, Failure, LocalId, Read, Target};
+use crate::proto::extension::History;
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::ModelCommitter;
 use crate::store::{Commits, Completion, InSpool, Publication, Spool, Waiting};
@@ -171,6 +173,16 @@ impl End<'_> {
         self.world.borrow().disk_death().is_none()
     }
 
+    /// Lets compression act, where the session has agreed on it.
+    fn compressed<T>(&mut self, act: impl FnOnce(&mut Compression, &mut Bare<'_, '_>) -> T) -> Option<T> {
+        let mut compression = self.world.borrow_mut().link(self.id)?.0.compression.take()?;
+        let outcome = act(&mut compression, &mut Bare(self));
+        if let Some((link, _)) = self.world.borrow_mut().link(self.id) {
+            link.compression = Some(compression);
+        }
+        Some(outcome)
+    }
+
     fn is_secured(&self) -> bool {
         let mut world = self.world.borrow_mut();
         matches!(world.link(self.id), Some((Link { near: ClientEnd::Open { layer: Layer::Secured(_), .. }, .. }, _)))
@@ -196,22 +208,63 @@ impl ByteStream for End<'_> {
             self.world.borrow_mut().wake(self.id);
             return Ok(Read::Blocked);
         }
+        let read = self.compressed(|compression, io| compression.read(io, most, take));
+        let Some(read) = read else { return Bare(self).read(most, take) };
+        if let Ok(Read::Bytes(count)) = read {
+            self.budget = self.budget.saturating_sub(count);
+        }
+        read
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let written = self.compressed(|compression, io| compression.write(io, bytes));
+        written.unwrap_or_else(|| Bare(self).write(bytes))
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        let flushed = self.compressed(|compression, io| compression.flush(io));
+        flushed.unwrap_or_else(|| Bare(self).flush())
+    }
+}
+
+impl Compressible for End<'_> {
+    fn compression_place(&mut self) -> Option<CompressionPlace> {
+        self.world.borrow_mut().scheduler.chance.u32(..8).checked_sub(1)?;
+        CompressionPlace::of(&Budget::new(u64::MAX), History::SinceFlush)
+    }
+
+    fn compress(&mut self, place: CompressionPlace) {
+        let mut world = self.world.borrow_mut();
+        if let Some((link, scheduler)) = world.link(self.id) {
+            scheduler.note(|| format!("{:?} is compressed", self.id));
+            link.compression = Some(Box::new(Compression::new(place)));
+        }
+    }
+}
+
+/// The same, of the bytes as they come and leave.
+struct Bare<'end, 'a>(&'end mut End<'a>);
+
+impl ByteStream for Bare<'_, '_> {
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        let Self(end) = self;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let read = if self.is_secured() { self.read_secured(most, take) } else { self.read_plain(most, take) }?;
+        let read = if end.is_secured() { end.read_secured(most, take) } else { end.read_plain(most, take) }?;
         if let Read::Bytes(count) = read {
-            self.budget = self.budget.saturating_sub(count.max(64));
+            end.budget = end.budget.saturating_sub(count.max(64));
         }
         Ok(read)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
-        if !self.is_alive() {
+        let Self(end) = self;
+        if !end.is_alive() {
             // Nobody is there to write any more.
             return Err(reset());
         }
-        let sent = self.secured(|tls, kernel| tls.work(kernel, |stream| stream.send(bytes)))?;
-        let mut world = self.world.borrow_mut();
-        let Some((link, scheduler)) = world.link(self.id) else { return Err(reset()) };
+        let sent = end.secured(|tls, kernel| tls.work(kernel, |stream| stream.send(bytes)))?;
+        let mut world = end.world.borrow_mut();
+        let Some((link, scheduler)) = world.link(end.id) else { return Err(reset()) };
         if let Some(sent) = sent {
             let count = if let Sent::Bytes(count) = sent { count } else { 0 };
             link.up.note_written(count);
@@ -220,14 +273,15 @@ impl ByteStream for End<'_> {
         if link.is_broken {
             return Err(reset());
         }
-        Ok(link.up.write(bytes, (self.id, Direction::Up), scheduler))
+        Ok(link.up.write(bytes, (end.id, Direction::Up), scheduler))
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
-        if !self.is_alive() {
+        let Self(end) = self;
+        if !end.is_alive() {
             return Ok(true);
         }
-        Ok(self.secured(Tls::flush)?.unwrap_or(true))
+        Ok(end.secured(Tls::flush)?.unwrap_or(true))
     }
 }
 
@@ -254,7 +308,11 @@ impl Connection for End<'_> {
 
     fn has_buffered(&mut self) -> bool {
         let mut world = self.world.borrow_mut();
-        match world.link(self.id).map(|(link, _)| &link.near) {
+        let link = world.link(self.id).map(|(link, _)| link);
+        if link.as_ref().and_then(|link| link.compression.as_ref()).is_some_and(|compression| compression.has_buffered()) {
+            return true;
+        }
+        match link.map(|link| &link.near) {
             Some(ClientEnd::Open { layer: Layer::Plain { buffered }, .. }) => !buffered.is_empty(),
             Some(ClientEnd::Open { layer: Layer::Secured(tls), .. }) => tls.has_buffered(),
             _ => false,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::scheduler::{Direction, Scheduler, SimEvent};
 use super::server::ServerEnd;
 use super::socket::{Kernel, Tls};
-use crate::net::{ConnId, Target};
+use crate::net::{Compression, ConnId, Target};
 use crate::tls::Received;
 
 /// What is on its way.
@@ -201,6 +201,8 @@ pub(super) enum Layer {
 pub(super) struct Link {
     pub(super) site: usize,
     pub(super) near: ClientEnd,
+    /// What its session's bytes pass through at its end, once it has agreed on that.
+    pub(super) compression: Option<Box<Compression>>,
     /// The collector's socket is reset.
     pub(super) is_broken: bool,
     pub(super) deadline: Option<Instant>,
@@ -215,7 +217,8 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(site: usize, near: ClientEnd, deadline: Instant, scheduler: &mut Scheduler) -> Self {
         let (up, down) = (Pipe::new(scheduler), Pipe::new(scheduler));
-        Self { site, near, is_broken: false, deadline: Some(deadline), far: None, session: None, up, down }
+        let deadline = Some(deadline);
+        Self { site, near, compression: None, is_broken: false, deadline, far: None, session: None, up, down }
     }
 
     /// Whether nothing has gone wrong with it.

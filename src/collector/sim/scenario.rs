@@ -242,6 +242,7 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
         site.tls = kind.tls.map(|scrutiny| dirs.pki.settings(scrutiny));
         site.password = if kind.password == SitePassword::None { None } else { SitePassword::Known.secret() };
         site.extension = speaks_extension(scheduler.seed, number);
+        site.compression = is_compressed(scheduler.seed, number);
         if scale.rough && scheduler.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
         }
@@ -266,6 +267,11 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
 /// asks for.
 fn speaks_extension(seed: u64, site: usize) -> bool {
     super::variable("SIM_EXTENSION").map_or((seed + site as u64) % 4 != 3, |switch| switch != 0)
+}
+
+/// Whether it is to ask for compression there: at half of the sites, or as `SIM_COMPRESSION` asks for.
+fn is_compressed(seed: u64, site: usize) -> bool {
+    super::variable("SIM_COMPRESSION").map_or((seed / 2 + site as u64).is_multiple_of(2), |switch| switch != 0)
 }
 
 fn populate(

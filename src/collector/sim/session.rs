@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use super::link::Piece;
 use super::scheduler::Direction;
 use super::server::{ServerIo, Turn};
-use crate::net::{ByteStream, ConnId, Failure, FileSent, Read};
+use crate::budget::Budget;
+use crate::net::{ByteStream, Compressible, Compression, CompressionPlace, ConnId, Failure, FileSent, Read};
+use crate::proto::extension::History;
 use crate::server::test_server::{Connection, PumpOutcome, TestServer, TestSession};
 use crate::tls::Received;
 
@@ -36,13 +38,16 @@ enum State {
 /// A session of our server on a connection.
 pub(super) struct ServerSession {
     session: TestSession,
+    /// What its bytes pass through, once it has agreed on that.
+    compression: Option<Box<Compression>>,
     state: State,
     deadline: Option<(Instant, OnDeadline)>,
 }
 
 impl ServerSession {
     pub(super) fn new(id: ConnId, server: &TestServer) -> Self {
-        Self { session: server.accept(id, Ipv4Addr::LOCALHOST), state: State::Fresh, deadline: None }
+        let session = server.accept(id, Ipv4Addr::LOCALHOST);
+        Self { session, compression: None, state: State::Fresh, deadline: None }
     }
 
     pub(super) fn serve(&mut self, server_io: &mut ServerIo<'_>, server: &mut TestServer) -> Turn {
@@ -73,13 +78,13 @@ impl ServerSession {
     }
 
     fn go_on(&mut self, server_io: &mut ServerIo<'_>, server: &mut TestServer) -> Option<PumpOutcome> {
-        let Self { session, state, deadline } = self;
+        let Self { session, compression, state, deadline } = self;
         let is_fresh = *state == State::Fresh;
         if is_fresh {
             *state = State::Open;
         }
         let is_mute = server.disk.is_down() || matches!(state, State::HalfClosing | State::HalfClosed);
-        let mut io = End { server_io, deadline, is_mute };
+        let mut io = End { server_io, compression, deadline, is_mute };
         if is_fresh { server.open(session, &mut io) } else { server.pump(session, &mut io) }
     }
 
@@ -112,11 +117,58 @@ impl ServerSession {
 /// The server's end of a connection.
 struct End<'a, 'b> {
     server_io: &'a mut ServerIo<'b>,
+    compression: &'a mut Option<Box<Compression>>,
     deadline: &'a mut Option<(Instant, OnDeadline)>,
     is_mute: bool,
 }
 
+impl<'b> End<'_, 'b> {
+    /// Lets compression act, where the session has agreed on it.
+    fn compressed<T>(&mut self, act: impl FnOnce(&mut Compression, &mut Bare<'_, 'b>) -> T) -> Option<T> {
+        let mut bare = Bare { server_io: self.server_io, is_mute: self.is_mute };
+        self.compression.as_mut().map(|compression| act(compression, &mut bare))
+    }
+
+    fn bare(&mut self) -> Bare<'_, 'b> {
+        Bare { server_io: self.server_io, is_mute: self.is_mute }
+    }
+}
+
 impl ByteStream for End<'_, '_> {
+    fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
+        let read = self.compressed(|compression, io| compression.read(io, most, take));
+        read.unwrap_or_else(|| self.bare().read(most, take))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let written = self.compressed(|compression, io| compression.write(io, bytes));
+        written.unwrap_or_else(|| self.bare().write(bytes))
+    }
+
+    fn flush(&mut self) -> Result<bool, Failure> {
+        let flushed = self.compressed(|compression, io| compression.flush(io));
+        flushed.unwrap_or_else(|| self.bare().flush())
+    }
+}
+
+impl Compressible for End<'_, '_> {
+    fn compression_place(&mut self) -> Option<CompressionPlace> {
+        self.server_io.scheduler.chance.u32(..8).checked_sub(1)?;
+        CompressionPlace::of(&Budget::new(u64::MAX), History::Kept)
+    }
+
+    fn compress(&mut self, place: CompressionPlace) {
+        *self.compression = Some(Box::new(Compression::new(place)));
+    }
+}
+
+/// The same, of the bytes as they come and leave.
+struct Bare<'a, 'b> {
+    server_io: &'a mut ServerIo<'b>,
+    is_mute: bool,
+}
+
+impl ByteStream for Bare<'_, '_> {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         Ok(match self.server_io.receive(most, take)? {
@@ -141,7 +193,7 @@ impl Connection for End<'_, '_> {
     }
 
     fn has_input(&mut self) -> bool {
-        self.server_io.has_input()
+        self.compression.as_ref().is_some_and(|compression| compression.has_buffered()) || self.server_io.has_input()
     }
 
     fn is_reset(&mut self) -> bool {
@@ -149,11 +201,16 @@ impl Connection for End<'_, '_> {
     }
 
     fn send_file(&mut self, file: &File, offset: u64, count: u64) -> Result<FileSent, Failure> {
-        if self.is_mute { Ok(FileSent::Blocked) } else { self.server_io.send_file(file, offset, count) }
+        if self.is_mute {
+            return Ok(FileSent::Blocked);
+        }
+        let mut scratch = [0; 4096];
+        let sent = self.compressed(|compression, io| compression.send_file(io, file, offset, count, &mut scratch));
+        sent.unwrap_or_else(|| self.server_io.send_file(file, offset, count))
     }
 
     fn is_flushed(&mut self) -> bool {
-        self.server_io.is_flushed()
+        self.compression.as_ref().is_none_or(|compression| compression.is_flushed()) && self.server_io.is_flushed()
     }
 
     fn unacknowledged(&mut self) -> io::Result<usize> {

@@ -63,6 +63,7 @@ const EVERY_KEY: &str = r#"
     keep_open = 0
     quickack = false
     extension = false
+    compression = true
     remote_config = true
     remote_config_interval = "5m"
     remote_config_max_agents = 10

@@ -71,6 +71,7 @@ impl Lines<'_, '_> {
         self.switch(Key::Insecure, store.insecure)?;
         self.switch(Key::Overwrite, store.overwrite)?;
         self.switch(Key::Extension, store.extension)?;
+        self.switch(Key::Compression, store.compression)?;
         write!(self.0, "{}", store.rules)?;
         self.optional(Key::Password, store.password.as_ref().map(|_| "***"))?;
         self.add(Key::MaxSize, format_size(store.max_size))?;

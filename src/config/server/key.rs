@@ -56,6 +56,7 @@ keys! {
     OURS = {
         Allow = "allow",
         BodyMinRate = "body_min_rate",
+        Compression = "compression",
         Durability = "durability",
         Extension = "extension",
         IdleTimeout = "idle_timeout",
@@ -101,8 +102,8 @@ impl Key {
 
     /// Whether it is on at exactly `1`.
     pub(super) fn is_switch(self) -> bool {
-        use Key::{Daemon, Extension, Insecure, Overwrite, Quiet, UpstreamSsl, UseLibwrap};
-        matches!(self, Daemon | Extension | Insecure | Overwrite | Quiet | UpstreamSsl | UseLibwrap)
+        use Key::{Compression, Daemon, Extension, Insecure, Overwrite, Quiet, UpstreamSsl, UseLibwrap};
+        matches!(self, Compression | Daemon | Extension | Insecure | Overwrite | Quiet | UpstreamSsl | UseLibwrap)
     }
 
     /// Whether its value is never shown.

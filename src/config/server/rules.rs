@@ -65,7 +65,7 @@ impl Right {
     /// What `verb` needs; logging in needs none.
     fn of(verb: Verb) -> Option<Self> {
         match verb {
-            Verb::Pass | Verb::Caps => None,
+            Verb::Pass | Verb::Caps | Verb::Deflate => None,
             Verb::Ls | Verb::List => Some(Self::Ls),
             Verb::Recv | Verb::Zrecv | Verb::Get => Some(Self::Recv),
             Verb::Mv | Verb::Drop => Some(Self::Mv),

@@ -131,6 +131,8 @@ pub struct StoreSettings {
     pub insecure: bool,
     /// Whether the [extension](crate::proto::extension) is spoken.
     pub extension: bool,
+    /// Whether a connection may be compressed in it.
+    pub compression: bool,
     /// Who may do what, beyond that.
     pub rules: Rules,
     /// The password of clients.
@@ -154,6 +156,7 @@ impl StoreSettings {
             overwrite: false,
             insecure: false,
             extension: true,
+            compression: true,
             rules: Rules::default(),
             password: None,
             max_size: defaults::MAX_SIZE,

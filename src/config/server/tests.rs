@@ -89,6 +89,7 @@ fn a_directory_is_enough_and_the_defaults_are_stocks() {
                 overwrite: false,
                 insecure: false,
                 extension: true,
+                compression: true,
                 rules: Rules::default(),
                 password: None,
                 max_size: 2_000_000,

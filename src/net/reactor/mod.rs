@@ -21,8 +21,10 @@ use super::listener::Listeners;
 use super::local::{LocalClients, LocalEvent, LocalId};
 use super::readiness::Readiness;
 use super::resolve::Resolver;
-use super::{ConnId, Failure, Io, ListenerConfig, ListenerId, Presence, Target};
+use super::{CompressionPlace, ConnId, Failure, Io, ListenerConfig, ListenerId, Presence, Target};
+use crate::budget::{self, Budget};
 use crate::deadline::after;
+use crate::proto::extension::History;
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -75,6 +77,8 @@ pub struct Net {
     deadlines: BTreeSet<(Instant, ConnId)>,
     out: Vec<Event>,
     scratch: Box<[u8]>,
+    /// For the state of connections that are compressed, in bytes.
+    compression: Budget,
     now: Instant,
     /// `None` before the first turn: what came before that kept nothing waiting.
     max_loop_latency: Option<Duration>,
@@ -107,6 +111,7 @@ impl Net {
             deadlines: BTreeSet::new(),
             out: Vec::new(),
             scratch: vec![0; SCRATCH].into(),
+            compression: Budget::new(budget::COMPRESSION),
             now: clock(),
             max_loop_latency: None,
             recent_loop_latency: Duration::ZERO,
@@ -170,6 +175,7 @@ impl Net {
             deadline: None,
             progress_timeout: None,
             unacknowledged: 0,
+            compression: None,
             queued: false,
         });
         id
@@ -231,16 +237,32 @@ impl Net {
     }
 
     /// The progress of an accepted connection: the bytes that its peer's kernel has acknowledged and those that came,
-    /// TLS and all. `None` where the system does not report it.
+    /// TLS and all; what was compressed counts as it was before. `None` where the system does not report it.
     pub fn moved(&self, id: ConnId) -> Option<u64> {
         let conn = self.conns.get(id.slot()).filter(|conn| conn.id.generation() == id.generation())?;
-        crate::sys::moved(conn.state.tcp()?).ok()
+        let saved = conn.compression.as_ref().map_or(0, |compression| compression.saved());
+        crate::sys::moved(conn.state.tcp()?).ok().map(|moved| moved.saturating_add(saved))
     }
 
     /// An open connection, to read from and write to.
     pub fn io(&mut self, id: ConnId) -> Option<Io<'_>> {
         self.conn(id)?.state.session_stream()?;
         Some(Io::new(self, id))
+    }
+
+    /// One of the connections that can be compressed: what a client sends is short, and has no need of a history.
+    pub(super) fn compression_place(&mut self, id: ConnId) -> Option<CompressionPlace> {
+        let is_accepted = self.conn(id)?.origin.is_accepted();
+        CompressionPlace::of(&self.compression, if is_accepted { History::Kept } else { History::SinceFlush })
+    }
+
+    /// The buffer that [`Net::return_scratch`] gets back.
+    pub(super) fn take_scratch(&mut self) -> Box<[u8]> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    pub(super) fn return_scratch(&mut self, scratch: Box<[u8]>) {
+        self.scratch = scratch;
     }
 
     /// A connection that exists, and the buffer to read it with.

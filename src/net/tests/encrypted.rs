@@ -82,7 +82,7 @@ fn pair(server: &mut Server, target: Arc<Target>) -> (ConnId, ConnId) {
     })
 }
 
-fn encrypted() -> (Server, ConnId, ConnId) {
+pub(super) fn encrypted() -> (Server, ConnId, ConnId) {
     let pki = Pki::new();
     let mut server = Server::new(listener_config(Some(pki.acceptor(ClientAuth::NotAsked))));
     let target = pki.target(&server, None);

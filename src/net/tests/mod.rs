@@ -1,6 +1,7 @@
 //! The accepting side over loopback, against clients of the standard library's.
 
 mod accepting;
+mod compressed;
 mod deadlines;
 mod encrypted;
 mod exchange;

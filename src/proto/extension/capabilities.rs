@@ -20,15 +20,18 @@ pub enum Capability {
     Put,
     /// The hash of `DROP` and `PUT … IF`.
     Blake3,
+    /// `DEFLATE`.
+    Deflate,
 }
 
-const WORDS: [(Capability, &str); 6] = [
+const WORDS: [(Capability, &str); 7] = [
     (Capability::Pipeline, "PIPELINE"),
     (Capability::Get, "GET"),
     (Capability::List, "LIST"),
     (Capability::Drop, "DROP"),
     (Capability::Put, "PUT"),
     (Capability::Blake3, "BLAKE3"),
+    (Capability::Deflate, "DEFLATE"),
 ];
 
 /// What a server says it can do.

@@ -40,6 +40,8 @@ pub enum ExtensionCommand {
         /// And only if.
         condition: Condition,
     },
+    /// `DEFLATE`: compress what follows, in both directions.
+    Deflate,
 }
 
 /// Why a command of the extension cannot be carried out.
@@ -100,6 +102,7 @@ impl ExtensionCommand {
             Self::List { .. } => Verb::List,
             Self::Drop { .. } => Verb::Drop,
             Self::Put { .. } => Verb::Put,
+            Self::Deflate => Verb::Deflate,
         }
     }
 
@@ -108,6 +111,7 @@ impl ExtensionCommand {
         // A vector takes whatever is written to it.
         let _ = match self {
             Self::Capabilities => out.write_all(QUESTION),
+            Self::Deflate => out.write_all(DEFLATE),
             Self::Get(name) => out.write_all(b"GET").and_then(|()| bracket(name.as_bytes(), out)),
             Self::List { word, after, limit } => {
                 let _ = out.write_all(b"LIST").and_then(|()| bracket(word.as_bytes(), out));
@@ -138,6 +142,9 @@ impl ExtensionCommand {
         if line == QUESTION {
             return Some(Ok(Self::Capabilities));
         }
+        if line == DEFLATE {
+            return Some(Ok(Self::Deflate));
+        }
         let verbs = [Verb::Get, Verb::List, Verb::Drop, Verb::Put];
         let (verb, rest) = verbs.iter().find_map(|&verb| Some((verb, verb.strip_from(line)?)))?;
         let (text, rest) = bracketed(rest)?;
@@ -153,6 +160,7 @@ impl ExtensionCommand {
 
 /// Without its `\n`.
 const QUESTION: &[u8] = b"RECV <?caps>";
+const DEFLATE: &[u8] = b"DEFLATE";
 
 fn bracket(text: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
     out.write_all(b" <")?;
@@ -261,6 +269,7 @@ mod tests {
             ("LIST <x> AFTER 0 <> LIMIT 0", list("x", Some((0, "")), Some(0))),
             (&format!("DROP <a> SIZE 3 BLAKE3 {hash}"), ExtensionCommand::Drop { name: name("a"), size: 3, hash }),
             ("PUT <a> SIZE 5", put(Condition::None)),
+            ("DEFLATE", ExtensionCommand::Deflate),
             ("PUT <a> SIZE 5 IF ABSENT", put(Condition::Absent)),
             (&format!("PUT <a> SIZE 5 IF BLAKE3 {hash}"), put(Condition::Hash(hash))),
         ] {
@@ -308,6 +317,8 @@ mod tests {
             "PUT <a> SIZE 5 IF BLAKE3 ",
             &format!("PUT <a> SIZE {max}"),
             &format!("LIST <> AFTER {max} <a>"),
+            "DEFLATE ",
+            "DEFLATE <a>",
             "LS <>",
             "QUIT",
         ] {

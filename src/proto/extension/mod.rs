@@ -9,7 +9,7 @@
 //! ```text
 //! question  = "RECV <?caps>" LF
 //! answer    = "CAPS 1" *( SP word ) LF
-//! word      = "PIPELINE" / "GET" / "LIST" / "DROP" / "PUT" / "BLAKE3" / 1*VCHAR
+//! word      = "PIPELINE" / "GET" / "LIST" / "DROP" / "PUT" / "BLAKE3" / "DEFLATE" / 1*VCHAR
 //!
 //! get       = "GET " name LF
 //! file      = "GET SIZE " size " MTIME " mtime LF  size OCTET
@@ -24,7 +24,10 @@
 //! put       = "PUT " name " SIZE " size [ " IF ABSENT" / " IF BLAKE3 " hash ] LF  size OCTET
 //! stored    = "PUT OK" LF
 //!
-//! refused   = verb " ERR (" reason ")" LF             ; verb = "GET" / "LIST" / "DROP" / "PUT"
+//! deflate   = "DEFLATE" LF
+//! deflated  = "DEFLATE OK" LF                         ; everything behind it is compressed, in both directions
+//!
+//! refused   = verb " ERR (" reason ")" LF             ; verb = "GET" / "LIST" / "DROP" / "PUT" / "DEFLATE"
 //!
 //! name      = "<" text ">"                            ; 1 to 255 bytes; a file's: not "." or ".."
 //! text      = bytes without control characters and ? [ ] / \ = + < > : ; ' , * ~
@@ -47,9 +50,10 @@
 //! - `PIPELINE`: what stands under [Order](#order).
 //! - `GET`, `LIST`, `DROP`, `PUT`: the commands.
 //! - `BLAKE3`: the hash that `DROP` and `IF` are given. Another may come beside it, under its own name.
+//! - `DEFLATE`: the command. It is of use to no client that does not ask for it: nothing is compressed by itself.
 //!
 //! What a server does not let anybody do is no word: `LIST` and `DROP` are missing where `LS` and `MV` are no commands
-//! (without `-I`). What it does not let *this* client do is refused when it is asked.
+//! (without `-I`), `DEFLATE` where its user has turned compression off, and once the connection is compressed. What it does not let *this* client do is refused when it is asked.
 //!
 //! A client may remember a server's answer from one connection to the next and send its first commands behind `PASS` and the
 //! question, without waiting. A server that has become stock since then answers the question with its `RECV ERR`, or not at
@@ -99,10 +103,32 @@
 //! only in place of a file with that hash. Without either it may replace a file where `SEND` may. It may never where `SEND`
 //! may not (without `-o`). A body is of 1 byte at least, as with `SEND`.
 //!
+//! # DEFLATE
+//! As with `COMPRESS` of IMAP (RFC 4978) and NNTP (RFC 8054). From `DEFLATE OK` on each direction is one raw deflate stream
+//! (RFC 1951, no header and no checksum around it) for as long as the connection lasts. The client's stream begins with the
+//! byte behind the `LF` of its `DEFLATE`, the server's with the byte behind the `LF` of its `DEFLATE OK`; under TLS, inside
+//! it. What is compressed are the lines and bodies of this protocol, as they are without.
+//!
+//! The client sends the command where nothing is due, and nothing behind it before it is answered: on `OK` its stream
+//! begins, and a refusal leaves the session as it was. A server that has not answered yet reads no further. It answers what
+//! it owes before the command first.
+//!
+//! Whoever would wait for the other side, for a disk or for anything else, flushes what it has written (what zlib calls
+//! `Z_SYNC_FLUSH`: the receiver gets every byte written before it). Not after each line or file: what is flushed together
+//! shrinks together. Both sides may refer back 32 KiB, over all files, and need not. A stream has no last block
+//! (`BFINAL`); the end is the connection's, and announced as without compression.
+//!
+//! A receiver that gets what is no such stream, or a last block, ends the connection. However far a stream unfolds, it takes
+//! no more of it than it has room for, and every limit of this protocol holds for what comes out.
+//!
+//! Who shares a line with a secret may not want to be compressed with it, also inside TLS: what is sent is then as long as
+//! what it repeats allows, which shows to whoever sees the lengths (CRIME, RFC 7457). So it is the client's user who asks for
+//! it, and the server's who may refuse it.
+//!
 //! # Refusals
 //! | reason | of | |
 //! |---|---|---|
-//! | `not allowed` | all | the server's rules |
+//! | `not allowed` | all | the server's rules; of DEFLATE, that its user does not want it, or that it is in force already |
 //! | `invalid file name` | all | a character or a length that no name has |
 //! | `file does not exist` | GET, LIST, DROP, PUT | nothing of that name, or no such directory; what is to be replaced is missing |
 //! | `file cannot be read` | GET, LIST | the disk failed |
@@ -111,6 +137,7 @@
 //! | `file is too big` | PUT | over the limit (`-m`), or empty |
 //! | `file already exists` | PUT | `IF ABSENT`, or no right to replace |
 //! | `no room for the file` | PUT | the quota, or the disk |
+//! | `no room for compression` | DEFLATE | as many connections are compressed as the server has memory for |
 //! | `file cannot be stored` | PUT | the disk failed |
 //!
 //! A client takes any other reason for a refusal as well.
@@ -137,6 +164,7 @@
 mod capabilities;
 mod command;
 mod content_hash;
+mod deflate;
 mod page;
 mod pipelined_client;
 mod reply;
@@ -144,6 +172,7 @@ mod reply;
 pub use capabilities::{Capabilities, Capability};
 pub use command::{Condition, Cursor, ExtensionCommand, ExtensionError};
 pub use content_hash::{ContentHash, ContentHasher};
+pub use deflate::{Deflater, History, InflateError, Inflater};
 pub use page::{Entry, Page, PageError, PageParser};
 pub use pipelined_client::{PipelinedClient, PipelinedEvent};
 pub use reply::{ExtensionReply, Remaining};

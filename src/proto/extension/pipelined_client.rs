@@ -8,13 +8,19 @@
 //!   |  ^                                                | GET SIZE, LIST SIZE           |
 //!   |  | body_supplied(), all                           v                               |
 //!   |  +------ Supplying <-- command(Put)              Body -- body_transferred(), all: |
-//!   | quit()                                                              due - 1 ------+
-//!   v
-//!  Quit                                              handle_eof() with nothing due, or CAPS refused --> Closed
+//!   |  | DEFLATE ERR                                                      due - 1 ------+
+//!   |  +------ Switching <-- command(Deflate)
+//!   |  | compressed()  | DEFLATE OK                    handle_eof() with nothing due, or CAPS refused --> Closed
+//!   |  +------ Switched <--+
+//!   v quit()
+//!  Quit
 //!                                                    fault, anywhere --> Failed
 //! ```
 //! What is sent and what is awaited go on independently of each other: *due* are the commands that are not answered yet,
 //! the oldest first.
+//!
+//! Behind `DEFLATE` nothing is sent before the answer, and behind its `OK` nothing is taken before the caller has begun to
+//! compress and decompress.
 
 use std::collections::VecDeque;
 
@@ -76,7 +82,7 @@ pub enum PipelinedEvent {
         /// What was asked.
         verb: Verb,
     },
-    /// `DROP` or `PUT`: it is done, durably.
+    /// `DROP` or `PUT`: it is done, durably. `DEFLATE`: it is from here on; [`PipelinedClient::is_to_be_compressed`].
     Done {
         /// What was asked.
         verb: Verb,
@@ -94,7 +100,13 @@ pub enum PipelinedEvent {
 #[derive(Clone, Copy, Debug)]
 enum Sending {
     Open,
-    Supplying { remaining: u64 },
+    Supplying {
+        remaining: u64,
+    },
+    /// `DEFLATE` is not answered.
+    Switching,
+    /// It is, and what follows is compressed.
+    Switched,
     Quit,
 }
 
@@ -167,7 +179,7 @@ impl PipelinedClient {
     pub fn supply(&self) -> u64 {
         match self.sending {
             Sending::Supplying { remaining } => remaining,
-            Sending::Open | Sending::Quit => 0,
+            Sending::Open | Sending::Switching | Sending::Switched | Sending::Quit => 0,
         }
     }
 
@@ -200,9 +212,18 @@ impl PipelinedClient {
     /// Gives a command, whatever is due. The caller sees to it that the peer can do it.
     ///
     /// # Errors
-    /// [`Error::Misuse`], and nothing is done, while a body is to be [supplied](Self::supply), after
+    /// [`Error::Misuse`], and nothing is done, while a body is to be [supplied](Self::supply), behind
+    /// [`ExtensionCommand::Deflate`] until it is answered, and that one while anything is due; after
     /// [`quit`](Self::quit), and after the end; a failed session's error.
     pub fn command(&mut self, command: &ExtensionCommand) -> Result<(), Error> {
+        if let ExtensionCommand::Deflate = command {
+            if !self.due.is_empty() {
+                return Err(self.misuse("command(Deflate)"));
+            }
+            self.give(Verb::Deflate, |out| command.encode(out))?;
+            self.sending = Sending::Switching;
+            return Ok(());
+        }
         self.give(command.verb(), |out| command.encode(out))?;
         if let (&ExtensionCommand::Put { size, .. }, Some(put)) = (command, self.due.back_mut()) {
             self.given += size;
@@ -211,6 +232,24 @@ impl PipelinedClient {
                 self.sending = Sending::Supplying { remaining: size };
             }
         }
+        Ok(())
+    }
+
+    /// Whether the peer has consented to [`ExtensionCommand::Deflate`]: the bytes behind its answer, and all that is sent from
+    /// now on, are compressed. Then [`compressed`](Self::compressed); until then nothing is taken and nothing can be given.
+    pub fn is_to_be_compressed(&self) -> bool {
+        matches!(self.sending, Sending::Switched)
+    }
+
+    /// What is taken from now on has been decompressed, and what is to be transmitted will be compressed.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`], and nothing is done, unless that [is due](Self::is_to_be_compressed); a failed session's error.
+    pub fn compressed(&mut self) -> Result<(), Error> {
+        if !self.is_to_be_compressed() || self.is_over() {
+            return Err(self.misuse("compressed()"));
+        }
+        self.sending = Sending::Open;
         Ok(())
     }
 
@@ -233,7 +272,7 @@ impl PipelinedClient {
         match (&mut self.state, self.due.front()) {
             (State::Failed(error), _) => Err(error.clone()),
             (State::Body { .. }, _) => Ok(0),
-            _ if bytes.is_empty() => Ok(0),
+            _ if bytes.is_empty() || matches!(self.sending, Sending::Switched) => Ok(0),
             (State::Line(line), Some(&Due { verb, end })) if end <= self.left => match line.take(bytes) {
                 Ok(Received { consumed, line: None }) => Ok(consumed),
                 Ok(Received { consumed, line: Some(line) }) => self.answered(verb, &line).map(|()| consumed),
@@ -327,8 +366,14 @@ impl PipelinedClient {
         };
         match reply {
             Ok(ExtensionReply::Capabilities(capabilities)) => self.done(PipelinedEvent::Capabilities(capabilities)),
-            Ok(ExtensionReply::Done) => self.done(PipelinedEvent::Done { verb }),
-            Ok(ExtensionReply::Refused(refusal)) => self.done(PipelinedEvent::Refused { verb, refusal }),
+            Ok(ExtensionReply::Done) => {
+                self.switch(Sending::Switched);
+                self.done(PipelinedEvent::Done { verb });
+            }
+            Ok(ExtensionReply::Refused(refusal)) => {
+                self.switch(Sending::Open);
+                self.done(PipelinedEvent::Refused { verb, refusal });
+            }
             Ok(ExtensionReply::File { size, mtime }) => {
                 self.events.push_back(PipelinedEvent::File { size, mtime });
                 self.receive(verb, size);
@@ -352,6 +397,13 @@ impl PipelinedClient {
             self.state = State::Line(LineBuffer::default());
             self.due.pop_front();
             self.events.push_back(PipelinedEvent::BodyComplete { verb });
+        }
+    }
+
+    /// `DEFLATE` is answered, if that was due.
+    fn switch(&mut self, sending: Sending) {
+        if let Sending::Switching = self.sending {
+            self.sending = sending;
         }
     }
 

@@ -192,3 +192,45 @@ fn an_end_says_what_was_missing() {
     let mut client = asked(&[put(2)]);
     assert_eq!(client.handle_eof(), Err(Error::ClosedAfter { verb: Verb::Put }));
 }
+
+#[test]
+fn nothing_stands_behind_the_wish_for_compression_and_nothing_is_taken_before_it_is_fulfilled() {
+    let mut client = asked(&[get()]);
+    assert!(matches!(client.command(&ExtensionCommand::Deflate), Err(Error::Misuse { .. })), "an answer is due");
+    receive(&mut client, b"GET ERR (not allowed)\n").unwrap();
+    client.command(&ExtensionCommand::Deflate).unwrap();
+    assert_eq!((flush(&mut client).as_str(), client.due()), ("DEFLATE\n", 1));
+    for _ in 0..2 {
+        assert!(matches!(client.command(&get()), Err(Error::Misuse { .. })));
+        assert!(matches!(client.command(&ExtensionCommand::Deflate), Err(Error::Misuse { .. })));
+        assert!(client.quit().is_err() && client.compressed().is_err());
+        assert!(!client.is_to_be_compressed());
+    }
+    assert_eq!(client.handle_input(b"DEFLATE OK\nDROP OK\n"), Ok(11));
+    assert_eq!(client.poll_event(), Some(PipelinedEvent::Done { verb: Verb::Deflate }));
+    assert!(client.is_to_be_compressed() && client.transmit().is_empty());
+    assert_eq!(client.handle_input(b"DROP OK\n"), Ok(0), "what stands behind it is compressed");
+    assert!(client.command(&get()).is_err());
+    client.compressed().unwrap();
+    assert!(!client.is_to_be_compressed() && client.compressed().is_err());
+    client.command(&get()).unwrap();
+    assert_eq!(flush(&mut client), "GET <a.data>\n");
+    receive(&mut client, b"GET SIZE 0 MTIME 1\n").unwrap();
+    assert_eq!(client.handle_eof(), Ok(()));
+}
+
+#[test]
+fn a_refused_wish_for_compression_leaves_the_session_as_it_was() {
+    for (answer, refusal) in
+        [("not allowed", Refusal::NotAllowed), ("no room for compression", Refusal::NoRoom)]
+    {
+        let mut client = asked(&[ExtensionCommand::Deflate]);
+        let events = receive(&mut client, format!("DEFLATE ERR ({answer})\n").as_bytes()).unwrap();
+        assert_eq!(events, [PipelinedEvent::Refused { verb: Verb::Deflate, refusal }]);
+        assert!(!client.is_to_be_compressed());
+        client.command(&get()).unwrap();
+        assert_eq!(flush(&mut client), "GET <a.data>\n");
+    }
+    let mut client = asked(&[ExtensionCommand::Deflate]);
+    assert_eq!(client.handle_eof(), Err(Error::ClosedAfter { verb: Verb::Deflate }));
+}

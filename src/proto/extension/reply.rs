@@ -24,7 +24,7 @@ pub enum ExtensionReply {
         /// What follows the page; `None` if that is all.
         remaining: Option<Remaining>,
     },
-    /// `DROP OK`, `PUT OK`: it is done.
+    /// `DROP OK`, `PUT OK`: it is done. `DEFLATE OK`: it is from here on.
     Done,
     /// `X ERR …`: no, and the session goes on.
     Refused(Refusal),
@@ -60,7 +60,7 @@ impl ExtensionReply {
         }
         match (verb, Reply::parse(verb, line)?) {
             (_, Reply::Refused(refusal)) => Ok(Self::Refused(refusal)),
-            (Verb::Drop | Verb::Put, Reply::Ok) => Ok(Self::Done),
+            (Verb::Drop | Verb::Put | Verb::Deflate, Reply::Ok) => Ok(Self::Done),
             _ => Err(ReplyError::Garbage),
         }
     }
@@ -120,6 +120,9 @@ mod tests {
             ),
             (Verb::Drop, "DROP OK", ExtensionReply::Done),
             (Verb::Put, "PUT OK", ExtensionReply::Done),
+            (Verb::Deflate, "DEFLATE OK", ExtensionReply::Done),
+            (Verb::Deflate, "DEFLATE ERR (not allowed)", refused(Refusal::NotAllowed)),
+            (Verb::Deflate, "DEFLATE ERR (no room for compression)", refused(Refusal::NoRoom)),
             (Verb::Get, "GET ERR (file does not exist)", refused(Refusal::Missing)),
             (Verb::Get, "GET ERR (file cannot be read)", refused(Refusal::Failed)),
             (Verb::List, "LIST ERR (not allowed)", refused(Refusal::NotAllowed)),
@@ -164,6 +167,8 @@ mod tests {
             (Verb::Drop, "DROP SIZE 5"),
             (Verb::Drop, "PUT OK"),
             (Verb::Put, "PUT OK "),
+            (Verb::Deflate, "DEFLATE SIZE 5"),
+            (Verb::Deflate, "DEFLATE"),
         ] {
             assert_eq!(ExtensionReply::parse(verb, line.as_bytes()), Err(ReplyError::Garbage), "{line}");
         }

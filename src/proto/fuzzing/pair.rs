@@ -216,7 +216,7 @@ struct ServerSide {
 
 impl ServerSide {
     fn new() -> Self {
-        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE, extension: true };
+        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE, extension: true, compression: true };
         let server = Server::new(Arc::new(policy));
         Self { server, files: files_before(), body: Vec::new(), name: None, removed_when_confirmed: Vec::new() }
     }
@@ -248,6 +248,7 @@ impl ServerSide {
             }
             server::Want::Closed => assert!(input.is_empty()),
             server::Want::Decision => unreachable!("every event is answered at once"),
+            server::Want::Compression => unreachable!("the client asks for none"),
         }
         while let Some(event) = self.server.poll_event() {
             self.handle(event);
@@ -284,7 +285,10 @@ impl ServerSide {
                 self.name = None;
                 self.server.announce(self.body.len() as u64)
             }
-            server::Event::PageAsked { .. } | server::Event::DropAsked { .. } | server::Event::PutOffered { .. } => {
+            server::Event::PageAsked { .. }
+            | server::Event::DropAsked { .. }
+            | server::Event::PutOffered { .. }
+            | server::Event::CompressionAsked => {
                 unreachable!("the client asks for none")
             }
             server::Event::Accepted { .. } => {

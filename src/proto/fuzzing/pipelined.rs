@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pair::Dice;
 use super::{Stream, in_any_pieces};
 use crate::proto::extension::{
-    Capabilities, Condition, ContentHash, ExtensionCommand, PipelinedClient, PipelinedEvent,
+    Capabilities, Capability, Condition, ContentHash, ExtensionCommand, PipelinedClient, PipelinedEvent,
 };
 use crate::proto::server::{self, CloseReason, Policy, Server};
 use crate::proto::{Error, FileName, ListArg, Refusal, Verb, Want};
@@ -18,7 +18,7 @@ const COMMANDS: usize = 32;
 const MAX_SIZE: u64 = 100;
 
 /// A turn moves a few bytes, so no session takes so many.
-const TURNS: usize = 200_000;
+pub(super) const TURNS: usize = 200_000;
 
 /// What a page says of every file.
 const MTIME: u64 = 17;
@@ -96,10 +96,8 @@ pub fn pipelined_client_against_server(data: &[u8]) {
     for _ in 0..TURNS {
         client.step(&mut down, &mut up, &mut dice);
         server.step(&mut up, &mut down, &mut dice);
-        if server.server.ending() == Some(&CloseReason::Quit) && down.is_empty() && client.expected.is_empty() {
-            assert_eq!(client.client.handle_eof(), Ok(()));
-            assert_eq!(server.files, client.files);
-            return;
+        if server.server.ending() == Some(&CloseReason::Quit) && down.is_empty() && client.is_done() {
+            return client.compare(&server);
         }
     }
     panic!("client wants {:?}, server {:?}", client.client.want(), server.server.want());
@@ -113,9 +111,10 @@ fn page(files: &Files) -> Vec<u8> {
 }
 
 /// The client, its caller, and what the files will be once all that was given is carried out.
-struct ClientSide {
+pub(super) struct ClientSide {
     client: PipelinedClient,
     given: usize,
+    is_compressed: bool,
     supply: Vec<u8>,
     files: Files,
     expected: VecDeque<(PipelinedEvent, Option<Vec<u8>>)>,
@@ -127,6 +126,7 @@ impl ClientSide {
         Self {
             client: PipelinedClient::new(),
             given: 0,
+            is_compressed: false,
             supply: Vec::new(),
             files: Files::new(),
             expected: VecDeque::new(),
@@ -134,7 +134,41 @@ impl ClientSide {
         }
     }
 
-    fn step(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>, dice: &mut Dice<'_>) {
+    /// One that asks for compression first, and for nothing else before it has it.
+    pub(super) fn compressed() -> Self {
+        let mut side = Self { given: usize::MAX, ..Self::new() };
+        side.client.command(&ExtensionCommand::Deflate).expect("nothing is due");
+        assert!(side.client.command(&ExtensionCommand::Capabilities).is_err(), "nothing may stand behind it");
+        side.expected.push_back((PipelinedEvent::Done { verb: Verb::Deflate }, None));
+        side
+    }
+
+    /// Whether what is read and written from now on is compressed, since it was not before.
+    pub(super) fn begins_to_compress(&mut self) -> bool {
+        let begins = self.client.is_to_be_compressed();
+        if begins {
+            self.client.compressed().expect("it is wanted");
+            self.given = 0;
+            self.is_compressed = true;
+        }
+        begins
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.expected.is_empty()
+    }
+
+    pub(super) fn want(&self) -> Want {
+        self.client.want()
+    }
+
+    /// All is carried out, and the server has ended the connection.
+    pub(super) fn compare(mut self, server: &ServerSide) {
+        assert_eq!(self.client.handle_eof(), Ok(()));
+        assert_eq!(server.files, self.files);
+    }
+
+    pub(super) fn step(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>, dice: &mut Dice<'_>) {
         if self.client.supply() == 0 && self.given <= COMMANDS {
             self.give(dice);
         }
@@ -172,7 +206,7 @@ impl ClientSide {
         let refused = |verb, refusal| (PipelinedEvent::Refused { verb, refusal }, None);
         let done = |verb| (PipelinedEvent::Done { verb }, None);
         let (command, answer) = match dice.roll() % 6 {
-            0 => (ExtensionCommand::Capabilities, (PipelinedEvent::Capabilities(Capabilities::all()), None)),
+            0 => (ExtensionCommand::Capabilities, (PipelinedEvent::Capabilities(self.capabilities()), None)),
             1 => {
                 let body = page(&self.files);
                 let list = ExtensionCommand::List { word: ListArg::root(), after: None, limit: None };
@@ -218,6 +252,11 @@ impl ClientSide {
         self.expected.push_back(answer);
     }
 
+    /// What the server can do: it compresses once.
+    fn capabilities(&self) -> Capabilities {
+        if self.is_compressed { Capabilities::all().without(Capability::Deflate) } else { Capabilities::all() }
+    }
+
     fn check(&mut self, event: &PipelinedEvent) {
         let (answer, body) = self.expected.front().expect("nothing comes unasked");
         match event {
@@ -235,8 +274,8 @@ impl ClientSide {
 }
 
 /// The server and its caller, whose disk is slow to drop.
-struct ServerSide {
-    server: Server,
+pub(super) struct ServerSide {
+    pub(super) server: Server,
     files: Files,
     dropping: usize,
     /// What comes in, or is left of what goes out.
@@ -245,13 +284,14 @@ struct ServerSide {
 }
 
 impl ServerSide {
-    fn new() -> Self {
-        let policy = Policy { insecure: true, max_size: MAX_SIZE, extension: true, ..Policy::default() };
+    pub(super) fn new() -> Self {
+        let policy =
+            Policy { insecure: true, max_size: MAX_SIZE, extension: true, compression: true, ..Policy::default() };
         let server = Server::new(Arc::new(policy));
         Self { server, files: Files::new(), dropping: 0, body: Vec::new(), name: None }
     }
 
-    fn step(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>, dice: &mut Dice<'_>) {
+    pub(super) fn step(&mut self, input: &mut Vec<u8>, output: &mut Vec<u8>, dice: &mut Dice<'_>) {
         let n = dice.piece(self.server.transmit().len());
         output.extend_from_slice(&self.server.transmit()[..n]);
         self.server.transmitted(n);
@@ -277,7 +317,7 @@ impl ServerSide {
                 output.extend(self.body.drain(..n));
                 self.server.body_transferred(n as u64).expect("it is the body's");
             }
-            server::Want::Supply(_) | server::Want::Decision => {}
+            server::Want::Supply(_) | server::Want::Decision | server::Want::Compression => {}
             server::Want::Flush => unreachable!("nothing is moved"),
             server::Want::Closed => assert!(input.is_empty()),
         }
@@ -322,6 +362,7 @@ impl ServerSide {
                 self.files.extend(self.name.take().zip(Some(std::mem::take(&mut self.body))));
                 self.server.stored()
             }
+            server::Event::CompressionAsked => self.server.consent(),
             server::Event::Refused { .. } => Ok(()),
             event => panic!("{event:?} was not asked for"),
         };

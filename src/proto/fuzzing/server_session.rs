@@ -44,7 +44,7 @@ pub(in crate::proto) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Goes through `script` with the client's `stream`, of which a read brings up to the next multiple of `piece`.
     pub(in crate::proto) fn run(script: &'a [u8], stream: &'a [u8], piece: usize) -> Trace {
-        let mut policy = Policy { insecure: true, extension: true, ..Policy::default() };
+        let mut policy = Policy { insecure: true, extension: true, compression: true, ..Policy::default() };
         let script = match script.strip_prefix(b"x") {
             Some(rest) => {
                 policy.password = Some(PasswordDigest::of(&Secret::new(b"s3cret".to_vec())));
@@ -70,6 +70,8 @@ impl<'a> Session<'a> {
             Want::Closed => false,
             Want::Decision => self.decide(),
             Want::Flush => self.server.body_flushed(self.script.next() == Some(&b'p')).is_ok(),
+            // What is in the stream stands for what comes out.
+            Want::Compression => self.server.compressed().is_ok(),
             Want::Supply(remaining) => self.server.body_transferred(remaining.min(3)).is_ok(),
             Want::Line | Want::Body(_) if self.stream.rest().is_empty() => false,
             Want::Line => self.read_line(),
@@ -91,6 +93,7 @@ impl<'a> Session<'a> {
         assert_eq!(server.body_transferred(0).map_err(|misuse| misuse.want), Err(Want::Decision));
         let done = server.accept().or_else(|_| server.stored()).or_else(|_| server.announce(size));
         let done = done.or_else(|_| server.give_file(size, 17)).or_else(|_| server.give_page(size, None));
+        let done = done.or_else(|_| server.consent());
         done.or_else(|_| server.dropping()).is_ok() || self.dropped(Ok(()))
     }
 

@@ -19,6 +19,8 @@ pub enum Want {
     Supply(u64),
     /// The last byte of a moved body to be written to the connection, and then [`Server::body_flushed`].
     Flush,
+    /// [`Server::transmit`] to be written to the connection, and then [`Server::compressed`].
+    Compression,
     /// The connection to be closed, once [`Server::transmit`] is written.
     Closed,
 }
@@ -82,6 +84,8 @@ pub enum Event {
         /// When it is to be stored.
         condition: Condition,
     },
+    /// `DEFLATE`: the client asks for compression. [`Server::consent`] or [`Server::refuse`].
+    CompressionAsked,
     /// The client wants the announced body.
     Accepted {
         /// What was asked.

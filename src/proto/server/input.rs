@@ -83,6 +83,7 @@ impl Server {
             State::Held { .. } => CloseReason::ClosedDuring { verb: Verb::Drop },
             &State::Supplying { verb, remaining } => CloseReason::Unsent { verb, remaining },
             State::Flushing => CloseReason::Unsent { verb: Verb::Mv, remaining: 0 },
+            State::Switching => CloseReason::ClosedDuring { verb: Verb::Deflate },
             State::Over(ending) => ending.clone(),
         }
     }
@@ -117,7 +118,7 @@ impl Server {
             self.state = State::Held { line: line.into() };
             return Ok(());
         }
-        let request = match self.policy.judge(line) {
+        let request = match self.policy.judge(line, self.compression) {
             Ok(request) => request,
             Err(ending) => return self.fail(ending),
         };
@@ -140,6 +141,10 @@ impl Server {
             Request::Capabilities(capabilities) => {
                 self.outbox.fill(|out| ExtensionReply::Capabilities(capabilities).encode(Verb::Caps, out));
                 self.state = State::awaiting(Expected::Command);
+            }
+            Request::Compression => {
+                self.state = State::Asked { verb: Verb::Deflate };
+                self.events.push_back(Event::CompressionAsked);
             }
             Request::Page { word, after, limit } => {
                 self.state = State::Asked { verb: Verb::List };

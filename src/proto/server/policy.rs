@@ -5,7 +5,7 @@ use crate::proto::extension::{
 };
 use crate::proto::{Command, CommandError, FileName, ListArg, NameError, PasswordDigest, Refusal, Verb};
 
-use super::CloseReason;
+use super::{CloseReason, Compression};
 
 /// The largest body stock takes, unless configured otherwise, in bytes.
 pub const DEFAULT_MAX_SIZE: u64 = 2_000_000;
@@ -21,6 +21,8 @@ pub struct Policy {
     pub max_size: u64,
     /// Whether the [extension](crate::proto::extension) is spoken.
     pub extension: bool,
+    /// Whether `DEFLATE` is a command of it.
+    pub compression: bool,
 }
 
 impl Policy {
@@ -29,11 +31,11 @@ impl Policy {
     ///
     /// # Errors
     /// The line ends the session.
-    pub(super) fn judge(&self, line: &[u8]) -> Result<Request, CloseReason> {
+    pub(super) fn judge(&self, line: &[u8], compression: Compression) -> Result<Request, CloseReason> {
         if self.extension
             && let Some(command) = ExtensionCommand::parse(line)
         {
-            return Ok(self.judge_extension(command));
+            return Ok(self.judge_extension(command, compression));
         }
         Ok(match Command::parse(line) {
             Ok(Command::Pass(_)) => return Err(CloseReason::PasswordUnasked),
@@ -57,12 +59,18 @@ impl Policy {
     }
 
     /// The same for the extension, in which every refusal is answered and the session goes on.
-    fn judge_extension(&self, command: Result<ExtensionCommand, ExtensionError>) -> Request {
+    fn judge_extension(
+        &self,
+        command: Result<ExtensionCommand, ExtensionError>,
+        compression: Compression,
+    ) -> Request {
         match command {
             Ok(command) if !self.insecure && matches!(command.verb(), Verb::List | Verb::Drop) => {
                 Request::Bad { verb: command.verb(), refusal: Refusal::NotAllowed }
             }
-            Ok(ExtensionCommand::Capabilities) => Request::Capabilities(self.capabilities()),
+            Ok(ExtensionCommand::Capabilities) => Request::Capabilities(self.capabilities(compression)),
+            Ok(ExtensionCommand::Deflate) if self.offers(compression) => Request::Compression,
+            Ok(ExtensionCommand::Deflate) => Request::Bad { verb: Verb::Deflate, refusal: Refusal::NotAllowed },
             Ok(ExtensionCommand::Get(name)) => Request::File { verb: Verb::Get, name },
             Ok(ExtensionCommand::List { word, after, limit }) => Request::Page { word, after, limit },
             Ok(ExtensionCommand::Drop { name, size, hash }) => Request::Drop { name, size, hash },
@@ -84,9 +92,15 @@ impl Policy {
         }
     }
 
-    fn capabilities(&self) -> Capabilities {
+    fn capabilities(&self, compression: Compression) -> Capabilities {
         let all = Capabilities::all();
+        let all = if self.offers(compression) { all } else { all.without(Capability::Deflate) };
         if self.insecure { all } else { all.without(Capability::List).without(Capability::Drop) }
+    }
+
+    /// Whether a connection that is, or is not, compressed may be from now on.
+    fn offers(&self, compression: Compression) -> bool {
+        self.compression && compression == Compression::Off
     }
 
     fn store(&self, verb: Verb, name: FileName, size: u64) -> Request {
@@ -114,7 +128,7 @@ fn too_big(verb: Verb) -> Request {
 /// As a stock server without options.
 impl Default for Policy {
     fn default() -> Self {
-        Self { password: None, insecure: false, max_size: DEFAULT_MAX_SIZE, extension: false }
+        Self { password: None, insecure: false, max_size: DEFAULT_MAX_SIZE, extension: false, compression: false }
     }
 }
 
@@ -132,6 +146,7 @@ pub(super) enum Request {
     },
     Listing(ListArg),
     Capabilities(Capabilities),
+    Compression,
     Page {
         word: ListArg,
         after: Option<Cursor>,

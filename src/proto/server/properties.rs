@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::extension::ContentHash;
 use super::super::fuzzing::{
-    ServerSession as Session, client_against_server, pipelined_client_against_server, pipelined_session,
+    ServerSession as Session, client_against_server, compressed_client_against_server, pipelined_client_against_server, pipelined_session,
 };
 use super::*;
 
@@ -55,6 +55,8 @@ fn extended() -> impl Strategy<Value = Exchange> {
         Just(("PUT <a*> SIZE 3\nabc".into(), "")),
         Just(("PUT <a> SIZE 0\n".into(), "")),
         Just(("GET <?>\n".into(), "")),
+        // Consented to, it would be no question the next time.
+        Just(("DEFLATE\n".into(), "r")),
     ]
 }
 
@@ -96,6 +98,13 @@ proptest! {
         dice in proptest::collection::vec(any::<u8>(), 0..1500),
     ) {
         pipelined_client_against_server(&dice);
+    }
+
+    #[test]
+    fn a_client_that_is_compressed_and_our_server_understand_each_other(
+        dice in proptest::collection::vec(any::<u8>(), 0..3000),
+    ) {
+        compressed_client_against_server(&dice);
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Caller {
                     Ok(0) | Err(_) => return said,
                     Ok(taken) => drop(self.input.drain(..taken)),
                 },
-                Want::Body(_) | Want::Decision | Want::Closed => return said,
+                Want::Body(_) | Want::Decision | Want::Compression | Want::Closed => return said,
             }
         }
     }
@@ -276,7 +276,7 @@ impl Caller {
                 None => self.server.refuse(Refusal::Unspecified).unwrap(),
             },
             Event::MovesConfirmed => self.moved.drain(..).for_each(|path| drop(self.store.files.remove(&path))),
-            Event::PageAsked { .. } | Event::DropAsked { .. } | Event::PutOffered { .. } => {
+            Event::PageAsked { .. } | Event::DropAsked { .. } | Event::PutOffered { .. } | Event::CompressionAsked => {
                 unreachable!("stock has none")
             }
             Event::Accepted { .. } => self.moved.extend(self.outgoing.0.take()),

@@ -369,3 +369,57 @@ fn every_ending_has_one_word() {
     assert_eq!(words, ["quit", "closed", "cut", "protocol", "password", "forbidden", "name"]);
     assert_eq!(endings.iter().filter(|ending| ending.is_orderly()).count(), 2);
 }
+
+fn extended() -> Server {
+    server(Policy { extension: true, compression: true, ..policy() })
+}
+
+#[test]
+fn what_stands_behind_the_consent_to_compression_is_taken_once_the_consent_is_written() {
+    let mut server = extended();
+    assert_eq!(answer_to(&mut server, "RECV <?caps>\n"), "CAPS 1 PIPELINE GET LIST DROP PUT BLAKE3 DEFLATE\n");
+    assert_eq!(server.handle_input(b"DEFLATE\n\x4b\x75"), Ok(8));
+    assert_eq!((server.want(), events(&mut server)), (Want::Decision, vec![Event::CompressionAsked]));
+    assert!(server.compressed().is_err());
+    server.consent().unwrap();
+    assert_eq!((server.want(), server.handle_input(b"QUIT\n")), (Want::Compression, Ok(0)));
+    assert!(server.compressed().is_err(), "the consent is not written");
+    assert_eq!(flush(&mut server), "DEFLATE OK\n");
+    assert_eq!(server.handle_input(b"QUIT\n"), Ok(0), "it is not decompressed");
+    server.compressed().unwrap();
+    assert_eq!(server.want(), Want::Line);
+    assert_eq!(answer_to(&mut server, "DEFLATE\n"), "DEFLATE ERR (not allowed)\n", "once is enough");
+    assert_eq!(answer_to(&mut server, "RECV <?caps>\n"), "CAPS 1 PIPELINE GET LIST DROP PUT BLAKE3\n");
+    assert_eq!(answer_to(&mut server, "QUIT\n"), "");
+    assert_eq!(server.ending(), Some(&CloseReason::Quit));
+}
+
+#[test]
+fn compression_is_refused_and_the_session_goes_on() {
+    let mut server = extended();
+    answer_to(&mut server, "DEFLATE\n");
+    server.refuse(Refusal::NoRoom).unwrap();
+    assert_eq!(flush(&mut server), "DEFLATE ERR (no room for compression)\n");
+    events(&mut server);
+    let mut without = self::server(Policy { extension: true, ..policy() });
+    assert_eq!(answer_to(&mut without, "RECV <?caps>\n"), "CAPS 1 PIPELINE GET LIST DROP PUT BLAKE3\n");
+    assert_eq!(answer_to(&mut without, "DEFLATE\n"), "DEFLATE ERR (not allowed)\n");
+    for server in [&mut server, &mut without] {
+        assert_eq!(server.want(), Want::Line);
+        assert_eq!(answer_to(server, "RECV <?>\n"), "RECV ERR (file has an invalid file name)\n");
+    }
+}
+
+#[test]
+fn compression_waits_for_the_answers_before_it() {
+    let mut server = extended();
+    answer_to(&mut server, &format!("DROP <a> SIZE 1 BLAKE3 {}\n", "0".repeat(64)));
+    server.dropping().unwrap();
+    events(&mut server);
+    assert_eq!((answer_to(&mut server, "DEFLATE\n").as_str(), events(&mut server)), ("", vec![]));
+    server.dropped(Ok(())).unwrap();
+    server.resume().unwrap();
+    assert_eq!((flush(&mut server).as_str(), events(&mut server)), ("DROP OK\n", vec![Event::CompressionAsked]));
+    server.consent().unwrap();
+    assert_eq!(server.handle_eof(true), Err(CloseReason::ClosedDuring { verb: Verb::Deflate }));
+}

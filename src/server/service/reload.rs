@@ -74,6 +74,7 @@ pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<(Ta
 pub(in crate::server) fn policy(settings: &StoreSettings) -> Policy {
     Policy {
         extension: settings.extension,
+        compression: settings.compression,
         password: settings.password.as_ref().map(PasswordDigest::of),
         insecure: settings.insecure,
         max_size: settings.max_size,

@@ -1,4 +1,4 @@
-//! `GET`, `LIST`, `DROP` and `PUT`.
+//! `GET`, `LIST`, `DROP`, `PUT` and `DEFLATE`.
 
 use std::sync::{Arc, Weak};
 
@@ -282,6 +282,21 @@ impl Session {
             Ok(None) => self.refuse(name.as_bytes(), Refusal::Missing),
             Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
         }
+    }
+
+    /// Consents where there is memory for it.
+    pub(super) fn compression_asked(&mut self, io: &mut dyn Connection) -> Result<(), Reason> {
+        let Some(place) = io.compression_place() else { return self.refuse(b"compression", Refusal::NoRoom) };
+        self.task = Task::Compressing(place);
+        Ok(self.machine.consent()?)
+    }
+
+    /// The consent is written: what the client sends behind its command is compressed, and so is all that it gets.
+    pub(super) fn compress(&mut self, io: &mut dyn Connection) -> Result<(), Reason> {
+        if let Task::Compressing(place) = std::mem::replace(&mut self.task, Task::Idle) {
+            io.compress(place);
+        }
+        Ok(self.machine.compressed()?)
     }
 
     /// A file has been hashed, or cannot be.

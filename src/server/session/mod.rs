@@ -8,6 +8,7 @@
 //!   ├──► Listing ──► Downloading ──► …                 LS: made a piece at a time, for all who ask
 //!   ├──► Uploading ──► Hashing ──► Storing ──► …       PUT; hashed where it may replace those bytes alone
 //!   ├──► Hashing ──► Idle                              DROP, unless its bytes are known: then at once
+//!   ├──► Compressing ──► Idle                          DEFLATE
 //!   └──► Waiting ──► …                                 for removals of what was taken before, or for another client
 //!                                                      that is being moved the same file: then as above
 //! ```
@@ -135,7 +136,7 @@ impl Session {
             | Task::Hashing { .. }
             | Task::Waiting { .. } => true,
             Task::Idle => self.machine.owes_answers(),
-            Task::Uploading(_) | Task::Downloading(_) => false,
+            Task::Uploading(_) | Task::Downloading(_) | Task::Compressing(_) => false,
         }
     }
 
@@ -170,8 +171,14 @@ impl Session {
         self.pump(cx)
     }
 
-    /// Goes on for as long as the socket and the budget let it.
+    /// Goes on for as long as the socket and the budget let it. Then the client gets what was written: it may wait for that.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        let outcome = self.go_on(cx)?;
+        cx.io.flush()?;
+        Ok(outcome)
+    }
+
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         loop {
             if self.machine.want() == Want::Flush && !cx.io.is_flushed() {
                 self.pipelined = cx.io.has_input();
@@ -191,9 +198,14 @@ impl Session {
                 },
                 Want::Body(left) => self.receive_body(left, cx)?,
                 Want::Supply(left) => self.supply(left, cx)?,
+                Want::Flush | Want::Closed if !cx.io.flush()? => Some(PumpOutcome::Blocked),
                 Want::Flush => {
                     self.machine.body_flushed(self.pipelined)?;
                     cx.io.half_close_after(cx.limits.idle_timeout);
+                    None
+                }
+                Want::Compression => {
+                    self.compress(cx.io)?;
                     None
                 }
                 Want::Closed if self.moved.is_empty() => Some(PumpOutcome::Over),
@@ -254,7 +266,7 @@ impl Session {
         }
     }
 
-    /// Whether all of the protocol's bytes are out.
+    /// Whether all of the protocol's bytes are written.
     fn transmit(&mut self, io: &mut dyn Connection) -> Result<bool, Reason> {
         while !self.machine.transmit().is_empty() {
             match io.write(self.machine.transmit())? {
@@ -262,7 +274,7 @@ impl Session {
                 written => self.machine.transmitted(written),
             }
         }
-        Ok(io.flush()?)
+        Ok(true)
     }
 
     fn read_line(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
@@ -323,6 +335,7 @@ impl Session {
             Event::PageAsked { word, after, limit } => self.page_asked(word, PageArgs { after, limit }, cx),
             Event::DropAsked { name, size, hash } => self.drop_asked(name, size, hash, cx),
             Event::PutOffered { name, size, condition } => self.put_offered(name, size, condition, cx),
+            Event::CompressionAsked => self.compression_asked(cx.io),
             Event::Accepted { .. } => {
                 self.accepted(cx);
                 Ok(())

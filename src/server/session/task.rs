@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::download::Download;
 use super::extension::{Hashing, PageArgs};
 use super::upload::Upload;
+use crate::net::CompressionPlace;
 use crate::proto::extension::ContentHash;
 use crate::proto::{FileName, ListArg, Verb};
 use crate::store::{Identity, PendingRemovals, StorageDir, Wanted};
@@ -46,6 +47,8 @@ pub(super) enum Task {
         until: Instant,
     },
     Downloading(Download),
+    /// The consent is written.
+    Compressing(CompressionPlace),
 }
 
 /// What a client has asked for.

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::{Connection, TestServer, TestSession};
-use crate::net::{ByteStream, ConnId, Failure, FileSent, Read};
+use crate::net::{ByteStream, Compressible, CompressionPlace, ConnId, Failure, FileSent, Read};
 use crate::proto::extension::{ContentHash, ExtensionCommand, PipelinedClient, PipelinedEvent};
 use crate::proto::{Client, Command, Error, Event, FileName, ListArg, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
@@ -317,6 +317,15 @@ impl ByteStream for End<'_> {
     fn flush(&mut self) -> Result<bool, Failure> {
         Ok(true)
     }
+}
+
+/// Its clients ask for nothing of it.
+impl Compressible for End<'_> {
+    fn compression_place(&mut self) -> Option<CompressionPlace> {
+        None
+    }
+
+    fn compress(&mut self, _: CompressionPlace) {}
 }
 
 impl Connection for End<'_> {

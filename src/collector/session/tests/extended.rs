@@ -45,6 +45,15 @@ impl Scene {
         scene
     }
 
+    /// The site is to compress, if it can; these are what it says that it can.
+    fn to_be_compressed(caps: &str) -> Self {
+        let settings = SiteSettings { extension: true, compression: true, ..SiteSettings::new("site", "address") };
+        let mut scene = Self::connected("a.1.data", settings);
+        scene.hears("");
+        scene.hears(caps);
+        scene
+    }
+
     /// What is said to the site meanwhile.
     fn asks_for(&mut self, act: impl FnOnce(&mut Self)) -> String {
         let before = self.end.output.len();
@@ -285,4 +294,59 @@ fn answers_give_the_other_connections_their_turn() {
     assert!(scene.orders.published.borrow().len() < 200 && scene.end.woken > 0);
     scene.turns();
     assert_eq!(scene.orders.published.borrow().len(), 200);
+}
+
+const CAPS_WITH_DEFLATE: &str = "CAPS 1 PIPELINE GET LIST DROP PUT BLAKE3 DEFLATE\n";
+
+#[test]
+fn compression_is_asked_for_first_and_nothing_behind_it() {
+    let mut scene = Scene::to_be_compressed(CAPS_WITH_DEFLATE);
+    assert_eq!(scene.asks_for(|_| ()), "DEFLATE\n");
+    assert!(scene.end.compression.is_none() && !scene.session.is_ready() && !scene.session.has_file_under_way());
+    assert_eq!(scene.session.awaited(), "an answer about compression");
+    assert_eq!(scene.end.deadline, Some(scene.end.now + scene.site.settings.timeout));
+    let woken = scene.end.woken;
+    assert_eq!(scene.asks_for(|scene| scene.hears("DEFLATE ")), "");
+    assert_eq!(scene.end.woken, woken, "it waits for the site alone");
+    assert_eq!(scene.asks_for(|scene| scene.hears("OK\n")), "LIST <>\n");
+    assert!(scene.end.compression.is_some());
+}
+
+#[test]
+fn a_site_that_does_not_compress_is_collected_from_without() {
+    for answer in ["DEFLATE ERR (not allowed)\n", "DEFLATE ERR (no room for compression)\n"] {
+        let mut scene = Scene::to_be_compressed(CAPS_WITH_DEFLATE);
+        scene.turns();
+        assert_eq!(scene.asks_for(|scene| scene.hears(answer)), "LIST <>\n");
+        assert!(scene.end.compression.is_none());
+    }
+    let mut scene = Scene::to_be_compressed(CAPS);
+    assert_eq!(scene.asks_for(|_| ()), "LIST <>\n");
+    let mut scene = Scene::asking();
+    scene.hears(CAPS_WITH_DEFLATE);
+    assert_eq!(scene.asks_for(|_| ()), "LIST <>\n", "nobody has asked for it");
+}
+
+#[test]
+fn without_memory_for_it_a_connection_is_not_compressed() {
+    let settings = SiteSettings { extension: true, compression: true, ..SiteSettings::new("site", "address") };
+    let mut scene = Scene::connected("a.1.data", settings);
+    scene.end.memory = Budget::new(0);
+    scene.hears("");
+    scene.hears(CAPS_WITH_DEFLATE);
+    assert_eq!(scene.asks_for(|_| ()), "LIST <>\n");
+}
+
+#[test]
+fn a_connection_that_ends_before_it_is_compressed_costs_nothing() {
+    let mut scene = Scene::to_be_compressed(CAPS_WITH_DEFLATE);
+    scene.turns();
+    scene.abandon();
+    assert_eq!(scene.tally(), Tally::default());
+    let reason = {
+        let mut scene = Scene::to_be_compressed(CAPS_WITH_DEFLATE);
+        scene.turns();
+        scene.fails("LIST SIZE 0 END\n")
+    };
+    assert_eq!(reason.code(), "protocol", "{reason}");
 }

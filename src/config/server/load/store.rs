@@ -24,7 +24,7 @@ pub(super) fn read(reader: &mut Reader<'_>, tls: Option<&ServerTls>) -> Option<S
     }
     let filters = filters(reader);
     let insecure = reader.switch(Key::Insecure);
-    let extension = reader.find(Key::Extension).is_none() || reader.switch(Key::Extension);
+    let [extension, compression] = [Key::Extension, Key::Compression].map(|key| reader.find(key).is_none() || reader.switch(key));
     let rules = rules(reader, &Context { filters: &filters, insecure, tls });
     let max_size = reader.read(Key::MaxSize, reader::size(1)).unwrap_or(defaults::MAX_SIZE);
     let overwrite = reader.switch(Key::Overwrite);
@@ -46,6 +46,7 @@ pub(super) fn read(reader: &mut Reader<'_>, tls: Option<&ServerTls>) -> Option<S
         overwrite,
         insecure,
         extension,
+        compression,
         rules,
         password,
         max_size,

@@ -47,6 +47,7 @@ fn the_defaults_in_the_shipped_file_are_the_defaults() {
         "insecure",
         "overwrite",
         "extension",
+        "compression",
         "quiet",
         "verbose",
         "daemon",
@@ -114,7 +115,7 @@ fn value_of(key: Key) -> &'static str {
         Key::SslPasswordFile | Key::UpstreamSslPasswordFile => "/run/secret",
         Key::SslVersion => "TLSv1_3",
         Key::Umask => "0027",
-        Key::Extension | Key::UpstreamSsl => "0",
+        Key::Compression | Key::Extension | Key::UpstreamSsl => "0",
         Key::UpstreamSslPin => "0000000000000000000000000000000000000000000000000000000000000000",
         Key::Password | Key::ProxyIp | Key::SslCipher | Key::SslPassword | Key::User => "other",
     }
