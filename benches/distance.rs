@@ -9,7 +9,8 @@
 //! Servers are real processes. The collector is this process: a round of one site, durable, by the default settings,
 //! from its first connection to its last file published. What waits at the site is 0.5 to 5 KiB of an agent's XML a file.
 //! The number of files differs: where each takes some round trips there are fewer, so that a run ends in half a minute at
-//! most. Connecting and listing take part in each figure, and count for more where files are few. Cases take turns, and
+//! most. Connecting and listing take part in each figure, and count for more where files are few. What compression is worth
+//! depends on the files: these have six kinds of modules, with values that are drawn evenly at random. Cases take turns, and
 //! each figure is the median of its runs; bytes and round trips are those of the last one.
 //!
 //! Peers, where they are installed, with the files that [`Way::files`] says:
@@ -206,6 +207,22 @@ fn judge(rows: &[Row]) {
             verdict(&target, &format!("{rate:.1}"), rate >= least);
         }
     }
+    for row in rows {
+        if let Some(share) = on_the_line(row)
+            && row.case.way == Way::OURS_COMPRESSED
+        {
+            let target = format!("<= 10 % of the files' bytes on the line, {}", row.case.way.name());
+            verdict(&target, &format!("{:.1} %", 100.0 * share), share <= 0.1);
+        }
+    }
+}
+
+/// The bytes that were carried, there and back, as a share of what the files have.
+#[expect(clippy::cast_precision_loss, reason = "a few million")]
+fn on_the_line(row: &Row) -> Option<f64> {
+    let run = row.runs.last()?;
+    let counts = run.counts.as_ref()?;
+    Some((counts.up + counts.down) as f64 / run.size as f64)
 }
 
 fn decimals(rate: f64) -> usize {

@@ -42,6 +42,8 @@ const FEW: usize = 16;
 pub(crate) enum Dialect {
     /// It asks what the server understands, and goes by that.
     ByDefault,
+    /// The same, compressed.
+    Compressed,
     /// As to stock, without asking.
     Stock,
 }
@@ -59,6 +61,11 @@ pub(crate) enum Way {
 impl Way {
     pub(crate) const OURS: Self = Self::of(Make::Ours(Durability::Fsync), false);
     pub(crate) const OURS_TLS: Self = Self::of(Make::Ours(Durability::Fsync), true);
+    pub(crate) const OURS_COMPRESSED: Self = Self::Tentacle {
+        make: Make::Ours(Durability::Fsync),
+        tls: false,
+        dialect: Dialect::Compressed,
+    };
     pub(crate) const STOCK: Self = Self::of(Make::Stock, false);
     pub(crate) const STOCK_TLS: Self = Self::of(Make::Stock, true);
     pub(crate) const RSYNC_FSYNC: Self = Self::Rsync { fsync: true };
@@ -76,12 +83,10 @@ impl Way {
         }
         let tentacle = makes.into_iter().flat_map(|make| [false, true].map(|tls| Self::of(make, tls)));
         let mut ways: Vec<Self> = tentacle.collect();
-        let without = [false, true].map(|tls| Self::Tentacle {
-            make: Make::Ours(Durability::Fsync),
-            tls,
-            dialect: Dialect::Stock,
+        let others = [Dialect::Compressed, Dialect::Stock].into_iter().flat_map(|dialect| {
+            [false, true].map(|tls| Self::Tentacle { make: Make::Ours(Durability::Fsync), tls, dialect })
         });
-        ways.splice(2..2, without);
+        ways.splice(2..2, others);
         match others::find(&["rsync"]) {
             Ok(()) => ways.extend([false, true].map(|fsync| Self::Rsync { fsync })),
             Err(lacking) => println!("rsync SKIPPED: {lacking}"),
@@ -96,7 +101,11 @@ impl Way {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Tentacle { make, tls, dialect } => {
-                let dialect = if dialect == Dialect::Stock { " as stock" } else { "" };
+                let dialect = match dialect {
+                    Dialect::ByDefault => "",
+                    Dialect::Compressed => " compressed",
+                    Dialect::Stock => " as stock",
+                };
                 format!("{}{dialect}, {}", make.name(), if tls { "TLS" } else { "plain" })
             }
             Self::Rsync { fsync: false } => "rsync".to_owned(),
@@ -107,7 +116,10 @@ impl Way {
 
     /// Whether it is our collector and our server, in the extension.
     fn is_extended(self) -> bool {
-        matches!(self, Self::Tentacle { make: Make::Ours(_), dialect: Dialect::ByDefault, .. })
+        matches!(
+            self,
+            Self::Tentacle { make: Make::Ours(_), dialect: Dialect::ByDefault | Dialect::Compressed, .. }
+        )
     }
 
     /// Whether it waits for the answer before the next command.
@@ -152,13 +164,19 @@ pub(crate) struct Figures {
     pub(crate) cpu_far: Option<f64>,
     /// `None` where there is no relay.
     pub(crate) counts: Option<Counts>,
+    /// What the files have, in bytes.
+    pub(crate) size: u64,
 }
 
 impl Case {
     pub(crate) fn run(self, dir: &BenchDir) -> Result<Figures> {
         let storage = dir.storage()?;
         let fleet = AgentFiles { prefix: "agent".into(), agents: AGENTS, seed: 1 };
-        fleet.files(self.files).try_for_each(|(name, bytes)| fs::write(storage.join(name), bytes))?;
+        let mut size = 0;
+        fleet.files(self.files).try_for_each(|(name, bytes)| {
+            size += bytes.len() as u64;
+            fs::write(storage.join(name), bytes)
+        })?;
         let (near, spool) = fresh_dir(dir.path())?;
         let figures = match self.way {
             Way::Tentacle { make, tls, dialect } => {
@@ -166,7 +184,8 @@ impl Case {
                 let ca = server.address().ca.as_deref();
                 let get = |address| {
                     let mut site = site("far", address, &spool, ca);
-                    site.extension = dialect == Dialect::ByDefault;
+                    site.extension = dialect != Dialect::Stock;
+                    site.compression = dialect == Dialect::Compressed;
                     collect(site, self.files, &near)
                 };
                 let before = usage::cpu_time(server.id())?;
@@ -184,7 +203,7 @@ impl Case {
             }
         }?;
         assert_eq!(files_in(&spool)?, self.files, "files that came, {}", self.way.name());
-        Ok(figures)
+        Ok(Figures { size, ..figures })
     }
 
     /// Over the line, if there is one. `get` returns the processors' time that it took, in seconds.
@@ -203,7 +222,7 @@ impl Case {
         let counts = relay.as_mut().map(Relay::counts).transpose()?;
         // While there is a server that still deletes.
         wait_until_empty(storage).map_err(|error| format!("{}: {error}", self.way.name()))?;
-        Ok(Figures { seconds, cpu, cpu_far: None, counts })
+        Ok(Figures { seconds, cpu, cpu_far: None, counts, size: 0 })
     }
 }
 

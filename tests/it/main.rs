@@ -14,6 +14,7 @@ mod client_process;
 mod client_tls;
 mod client_vectors;
 mod collect;
+mod compression;
 mod consumer;
 mod control;
 mod crash;
