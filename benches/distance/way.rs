@@ -61,11 +61,8 @@ pub(crate) enum Way {
 impl Way {
     pub(crate) const OURS: Self = Self::of(Make::Ours(Durability::Fsync), false);
     pub(crate) const OURS_TLS: Self = Self::of(Make::Ours(Durability::Fsync), true);
-    pub(crate) const OURS_COMPRESSED: Self = Self::Tentacle {
-        make: Make::Ours(Durability::Fsync),
-        tls: false,
-        dialect: Dialect::Compressed,
-    };
+    pub(crate) const OURS_COMPRESSED: Self =
+        Self::Tentacle { make: Make::Ours(Durability::Fsync), tls: false, dialect: Dialect::Compressed };
     pub(crate) const STOCK: Self = Self::of(Make::Stock, false);
     pub(crate) const STOCK_TLS: Self = Self::of(Make::Stock, true);
     pub(crate) const RSYNC_FSYNC: Self = Self::Rsync { fsync: true };
@@ -116,10 +113,7 @@ impl Way {
 
     /// Whether it is our collector and our server, in the extension.
     fn is_extended(self) -> bool {
-        matches!(
-            self,
-            Self::Tentacle { make: Make::Ours(_), dialect: Dialect::ByDefault | Dialect::Compressed, .. }
-        )
+        matches!(self, Self::Tentacle { make: Make::Ours(_), dialect: Dialect::ByDefault | Dialect::Compressed, .. })
     }
 
     /// Whether it waits for the answer before the next command.

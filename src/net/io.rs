@@ -157,8 +157,7 @@ impl<'a> Io<'a> {
         let most = count.min(self.budget as u64);
         let sent = if self.is_compressed() {
             let mut scratch = self.net.take_scratch();
-            let sent =
-                self.compressed(|compression, io| compression.send_file(io, file, offset, most, &mut scratch));
+            let sent = self.compressed(|compression, io| compression.send_file(io, file, offset, most, &mut scratch));
             self.net.return_scratch(scratch);
             sent?
         } else {

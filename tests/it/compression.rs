@@ -82,7 +82,8 @@ fn converse(client: Client) {
     let hash = ContentHash::of(body.as_bytes());
     let commands = format!("DROP <a.1.data> SIZE {} BLAKE3 {hash}\nDEFLATE\nRECV <?caps>\nLIST <>\n", body.len());
     compressed.send(commands);
-    compressed.expect("DROP OK\nDEFLATE ERR (not allowed)\nCAPS 1 PIPELINE GET LIST DROP PUT BLAKE3\nLIST SIZE 0 END\n");
+    compressed
+        .expect("DROP OK\nDEFLATE ERR (not allowed)\nCAPS 1 PIPELINE GET LIST DROP PUT BLAKE3\nLIST SIZE 0 END\n");
     compressed.send("QUIT\n");
     compressed.expect_closed();
 }
@@ -200,7 +201,8 @@ fn wait_for(sandbox: &Sandbox, buffer: &Buffer, all: &Files) {
 fn a_site_is_collected_from_compressed_from_one_reload_to_the_next() {
     let buffer = Buffer::start("idle_timeout 10s\n");
     let line = Tapped::new(buffer.address(), 0);
-    let lines = |compression: bool| [site_config("plant", line.address, &format!("interval = 1\ncompression = {compression}"))];
+    let lines =
+        |compression: bool| [site_config("plant", line.address, &format!("interval = 1\ncompression = {compression}"))];
     let sandbox = Sandbox::with_sites(lines(true));
     let daemon = sandbox.start();
     daemon.wait_for_line(&["INFO", "site=plant", COMPRESSES]);
@@ -226,7 +228,11 @@ fn a_site_is_collected_from_compressed_from_one_reload_to_the_next() {
 #[test]
 fn a_server_that_does_not_compress_is_collected_from_without_which_is_logged_once() {
     let buffer = Buffer::start("idle_timeout 10s\ncompression 0\n");
-    let sandbox = Sandbox::with_sites([site_config("plant", buffer.address(), "interval = 1\nkeep_open = 0\ncompression = true")]);
+    let sandbox = Sandbox::with_sites([site_config(
+        "plant",
+        buffer.address(),
+        "interval = 1\nkeep_open = 0\ncompression = true",
+    )]);
     let daemon = sandbox.start();
     let mut all = Files::new();
     for prefix in ["first", "second", "third"] {

@@ -276,7 +276,8 @@ fn bad_input_is_answered_or_ends_the_session() {
     }
     client.send("PUT <a/b> SIZE 3\nabcGET <a>\n");
     client.expect("PUT ERR (invalid file name)\nGET SIZE 1 MTIME 5000000000\n1");
-    for line in ["GET a", "LIST <> LIMIT", "DROP <a> SIZE 1", "PUT <a> SIZE 99999999999999999999", "CAPS", "DEFLATE <>"] {
+    for line in ["GET a", "LIST <> LIMIT", "DROP <a> SIZE 1", "PUT <a> SIZE 99999999999999999999", "CAPS", "DEFLATE <>"]
+    {
         let mut client = connect();
         client.send(format!("{line}\n"));
         client.expect_closed();

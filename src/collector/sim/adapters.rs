@@ -13,7 +13,9 @@ use super::socket::{Kernel, Tls};
 use super::world::World;
 use crate::budget::Budget;
 use crate::collector::ports::{Connection, Network, Publisher};
-use crate::net::{ByteStream, Compressible, Compression, CompressionPlace, ConnId, Event, Failure, LocalId, Read, Target};
+use crate::net::{
+    ByteStream, Compressible, Compression, CompressionPlace, ConnId, Event, Failure, LocalId, Read, Target,
+};
 use crate::proto::extension::History;
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::ModelCommitter;
@@ -309,7 +311,11 @@ impl Connection for End<'_> {
     fn has_buffered(&mut self) -> bool {
         let mut world = self.world.borrow_mut();
         let link = world.link(self.id).map(|(link, _)| link);
-        if link.as_ref().and_then(|link| link.compression.as_ref()).is_some_and(|compression| compression.has_buffered()) {
+        if link
+            .as_ref()
+            .and_then(|link| link.compression.as_ref())
+            .is_some_and(|compression| compression.has_buffered())
+        {
             return true;
         }
         match link.map(|link| &link.near) {

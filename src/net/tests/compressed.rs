@@ -80,10 +80,13 @@ fn both_directions_come_out_as_they_went_in_under_tls() {
             offset += sent;
         }
         io.flush().unwrap();
-        net.io(client).unwrap().read(u64::MAX, |shown| {
-            received.extend_from_slice(shown);
-            shown.len()
-        }).unwrap();
+        net.io(client)
+            .unwrap()
+            .read(u64::MAX, |shown| {
+                received.extend_from_slice(shown);
+                shown.len()
+            })
+            .unwrap();
         (received.len() == bytes.len()).then_some(())
     });
     assert!(received == bytes, "altered on the way");

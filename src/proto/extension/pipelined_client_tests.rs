@@ -221,9 +221,7 @@ fn nothing_stands_behind_the_wish_for_compression_and_nothing_is_taken_before_it
 
 #[test]
 fn a_refused_wish_for_compression_leaves_the_session_as_it_was() {
-    for (answer, refusal) in
-        [("not allowed", Refusal::NotAllowed), ("no room for compression", Refusal::NoRoom)]
-    {
+    for (answer, refusal) in [("not allowed", Refusal::NotAllowed), ("no room for compression", Refusal::NoRoom)] {
         let mut client = asked(&[ExtensionCommand::Deflate]);
         let events = receive(&mut client, format!("DEFLATE ERR ({answer})\n").as_bytes()).unwrap();
         assert_eq!(events, [PipelinedEvent::Refused { verb: Verb::Deflate, refusal }]);

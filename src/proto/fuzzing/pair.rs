@@ -216,7 +216,13 @@ struct ServerSide {
 
 impl ServerSide {
     fn new() -> Self {
-        let policy = Policy { password: Some(password()), insecure: true, max_size: MAX_SIZE, extension: true, compression: true };
+        let policy = Policy {
+            password: Some(password()),
+            insecure: true,
+            max_size: MAX_SIZE,
+            extension: true,
+            compression: true,
+        };
         let server = Server::new(Arc::new(policy));
         Self { server, files: files_before(), body: Vec::new(), name: None, removed_when_confirmed: Vec::new() }
     }

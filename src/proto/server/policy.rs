@@ -59,11 +59,7 @@ impl Policy {
     }
 
     /// The same for the extension, in which every refusal is answered and the session goes on.
-    fn judge_extension(
-        &self,
-        command: Result<ExtensionCommand, ExtensionError>,
-        compression: Compression,
-    ) -> Request {
+    fn judge_extension(&self, command: Result<ExtensionCommand, ExtensionError>, compression: Compression) -> Request {
         match command {
             Ok(command) if !self.insecure && matches!(command.verb(), Verb::List | Verb::Drop) => {
                 Request::Bad { verb: command.verb(), refusal: Refusal::NotAllowed }

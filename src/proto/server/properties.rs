@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::super::extension::ContentHash;
 use super::super::fuzzing::{
-    ServerSession as Session, client_against_server, compressed_client_against_server, pipelined_client_against_server, pipelined_session,
+    ServerSession as Session, client_against_server, compressed_client_against_server, pipelined_client_against_server,
+    pipelined_session,
 };
 use super::*;
 

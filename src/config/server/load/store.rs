@@ -24,7 +24,8 @@ pub(super) fn read(reader: &mut Reader<'_>, tls: Option<&ServerTls>) -> Option<S
     }
     let filters = filters(reader);
     let insecure = reader.switch(Key::Insecure);
-    let [extension, compression] = [Key::Extension, Key::Compression].map(|key| reader.find(key).is_none() || reader.switch(key));
+    let [extension, compression] =
+        [Key::Extension, Key::Compression].map(|key| reader.find(key).is_none() || reader.switch(key));
     let rules = rules(reader, &Context { filters: &filters, insecure, tls });
     let max_size = reader.read(Key::MaxSize, reader::size(1)).unwrap_or(defaults::MAX_SIZE);
     let overwrite = reader.switch(Key::Overwrite);
