@@ -166,9 +166,9 @@ impl Case {
     pub(crate) fn run(self, dir: &BenchDir) -> Result<Figures> {
         let storage = dir.storage()?;
         let fleet = AgentFiles { prefix: "agent".into(), agents: AGENTS, seed: 1 };
-        let mut size = 0;
+        let mut total = 0;
         fleet.files(self.files).try_for_each(|(name, bytes)| {
-            size += bytes.len() as u64;
+            total += bytes.len() as u64;
             fs::write(storage.join(name), bytes)
         })?;
         let (near, spool) = fresh_dir(dir.path())?;
@@ -197,7 +197,7 @@ impl Case {
             }
         }?;
         assert_eq!(files_in(&spool)?, self.files, "files that came, {}", self.way.name());
-        Ok(Figures { size, ..figures })
+        Ok(Figures { size: total, ..figures })
     }
 
     /// Over the line, if there is one. `get` returns the processors' time that it took, in seconds.

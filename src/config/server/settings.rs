@@ -120,6 +120,7 @@ pub enum Mode {
 
 /// A storage directory, and what clients may do to it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct StoreSettings {
     /// Absolute; nobody looked whether it exists.
     pub directory: PathBuf,

@@ -78,8 +78,7 @@ impl Deflater {
                 out.reserve(ROOM);
                 let before = compress.total_in();
                 compress.compress_vec(bytes, out, flush).expect("a stream that is not finished takes any bytes");
-                let taken = usize::try_from(compress.total_in() - before).expect("no more than there were");
-                bytes = &bytes[taken..];
+                bytes = &bytes[count(compress.total_in() - before)..];
                 // Where room is left, nothing more was to come.
                 if bytes.is_empty() && out.len() < out.capacity() {
                     break;
@@ -93,6 +92,11 @@ impl fmt::Debug for Deflater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Deflater({:?}, {:?})", self.history, self.outbox)
     }
+}
+
+/// Of bytes that were taken out of a slice.
+fn count(taken: u64) -> usize {
+    usize::try_from(taken).expect("no more than there were")
 }
 
 /// Why a peer's stream cannot be read on.
@@ -149,7 +153,7 @@ impl Inflater {
         };
         match self.fault {
             Some(fault) if self.output.is_empty() => Err(fault),
-            _ => Ok(usize::try_from(self.decompress.total_in() - before).expect("no more than there were")),
+            _ => Ok(count(self.decompress.total_in() - before)),
         }
     }
 

@@ -91,8 +91,8 @@ fn a_flush_of_nothing_sends_nothing_and_an_idle_sender_without_history_holds_not
 
 #[test]
 fn what_is_alike_costs_little_the_second_time() {
-    let file: String = (0..50).map(|number| format!("<data>{}</data>\n", ContentHash::of(&[number]))).collect();
-    let file = file.into_bytes();
+    let line = |number| format!("<data>{}</data>\n", ContentHash::of(&[number])).into_bytes();
+    let file: Vec<u8> = (0..50).flat_map(line).collect();
     let sizes = |history| {
         let mut deflater = Deflater::new(history);
         [(); 2].map(|()| deflate(&mut deflater, &[(file.clone(), true)]).len())
