@@ -1,8 +1,9 @@
 //! What the programs do with a command line: each module's `main` is a program.
 
 pub mod client;
-mod control_socket;
+mod control;
 mod limits;
+mod screen;
 pub mod server;
 pub mod syncd;
 mod user;

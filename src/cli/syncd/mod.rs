@@ -20,8 +20,8 @@ use std::process::ExitCode;
 pub use args::main;
 use log::Level;
 
-use self::control::ControlError;
 use self::user::UserError;
+use super::control::ControlError;
 use super::limits;
 use crate::collector::StartError;
 use crate::config::{ConfigError, Settings, SiteSettings};

@@ -5,7 +5,7 @@ use std::path::Path;
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::super::control_socket::{ControlSocket, SocketEnv, place, serve};
+use super::super::control::{Access, ControlSocket, SocketEnv, place, serve};
 use super::args::{Collecting, Common};
 use super::forced_end::ForcedEnd;
 use super::{Outcome, SUCCESS, check_open_files, read_from};
@@ -55,7 +55,8 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
 fn serve_control(collector: &mut Collector, settings: &Settings) -> Option<ControlSocket> {
     // The state directory is this process's alone by now: what lies there is nobody else's.
     let path = place(settings.control_socket.as_deref(), settings.state_dir(), SocketEnv::of_process());
-    let served = serve(&path, settings.control_mode, settings.control_group.as_deref());
+    let access = Access { mode: settings.control_mode, group: settings.control_group.as_deref(), owner: None };
+    let served = serve(&path, access);
     let served = served.map_err(|error| error.to_string());
     let served = served.and_then(|(listener, socket)| match collector.listen_locally(listener) {
         Ok(()) => Ok(socket),

@@ -1,7 +1,7 @@
 //! The operator's word on agents' configuration where no daemon runs.
 
 use super::super::{Outcome, SUCCESS, find_site};
-use super::ControlError;
+use crate::cli::control::{ControlError, Program};
 use crate::collector::{AssignedAtRest, ConfirmedDeletions, assign_at_rest, confirm_at_rest};
 use crate::config::Settings;
 use crate::control::ErrorReason;
@@ -29,7 +29,7 @@ pub(super) fn assign(settings: &Settings, name: &str, items: &[String]) -> Outco
 
 /// As the daemon does.
 fn refuse(problem: String) -> Outcome {
-    Err(ControlError::Refused { reason: ErrorReason::Name, problems: vec![problem] }.into())
+    Err(ControlError::Refused { program: Program::Syncd, reason: ErrorReason::Name, problems: vec![problem] }.into())
 }
 
 /// `config confirm-deletions`.

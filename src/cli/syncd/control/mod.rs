@@ -2,16 +2,16 @@
 
 mod args;
 mod at_rest;
-mod client;
+mod daemon;
 mod status;
 
 pub(super) use args::{ControlArgs, SkippedCommand};
-pub(super) use client::ControlError;
-use client::DaemonClient;
+use daemon::DaemonClient;
 pub(super) use status::{Order, status};
 
 use std::ops::ControlFlow;
 
+use super::super::control::ControlError;
 use super::{FAILURE, Outcome, Problem, SUCCESS};
 use crate::config::Settings;
 use crate::control::{Answer, Command, ItemsToAssign, NotTakenAnswer, ReloadAnswer};

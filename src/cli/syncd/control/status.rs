@@ -3,7 +3,6 @@
 mod details;
 mod notes;
 mod offline;
-mod text;
 
 use std::cmp::Reverse;
 
@@ -13,18 +12,16 @@ use serde::Serialize;
 use self::details::details;
 use self::notes::notes;
 use self::offline::offline;
-use self::text::{bytes, cut, duration, number, wrapped, wrapped_at};
 use super::super::{FAILURE, Outcome, SUCCESS};
 use super::args::ControlArgs;
-use super::client::{ControlError, DaemonClient};
+use super::daemon::DaemonClient;
+use crate::cli::control::ControlError;
+use crate::cli::screen::{WIDTH, bytes, cut, duration, number, wrapped, wrapped_at};
 use crate::control::{
     AgeSourceAnswer, Answer, Command, DaemonAnswer, DiskAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json,
 };
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
-
-/// A terminal's.
-const WIDTH: usize = 80;
 
 /// Of a site's name, so much is shown.
 const NAME: usize = 22;

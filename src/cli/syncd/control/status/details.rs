@@ -1,7 +1,6 @@
 //! All that is known of one site.
 
-use super::WIDTH;
-use super::text::{bytes, cut, duration, number, wrapped_at};
+use crate::cli::screen::{WIDTH, bytes, cut, duration, number, wrapped_at};
 use crate::control::{AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProtocolAnswer, SiteAnswer};
 use crate::proto::{Count, quoted, shown};
 

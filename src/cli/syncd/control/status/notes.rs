@@ -1,6 +1,6 @@
 //! What is to be known of sites that do not fail.
 
-use super::text::wrapped;
+use crate::cli::screen::wrapped;
 use crate::control::{SiteAnswer, SiteState};
 use crate::proto::{Count, quoted};
 

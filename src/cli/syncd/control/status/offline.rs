@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::super::super::{Outcome, Problem};
-use super::super::client::ControlError;
 use super::NAME;
-use super::text::{bytes, cut, duration, number};
+use crate::cli::control::ControlError;
+use crate::cli::screen::{bytes, cut, duration, number};
 use crate::control::{Amount, VERSION, to_json};
 use crate::obs::Output;
 use crate::proto::quoted;
@@ -91,8 +91,8 @@ fn lines(sites: &[OfSite<'_>], state_dir: &Path, age: u64) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::WIDTH;
     use super::*;
+    use crate::cli::screen::WIDTH;
 
     #[test]
     fn what_is_left_is_a_line_for_each_site() {

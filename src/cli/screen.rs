@@ -1,6 +1,7 @@
 //! Text for a terminal.
 
-use super::WIDTH;
+/// A terminal's.
+pub(super) const WIDTH: usize = 80;
 
 /// Seconds, with two digits or three and one unit.
 pub(super) fn duration(seconds: u64) -> String {
@@ -47,6 +48,7 @@ pub(super) fn wrapped(text: &str, indent: &str) -> Vec<String> {
     wrapped_at(text, indent, WIDTH)
 }
 
+/// The same, in lines of at most so many characters.
 pub(super) fn wrapped_at(text: &str, indent: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();

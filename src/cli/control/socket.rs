@@ -8,24 +8,23 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Group;
-use rustix::fs::{Access, access};
+use rustix::fs::access;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 
+use super::Program;
+use crate::file::Owner;
 use crate::proto::quoted;
 
 /// Its name in a directory of ours.
 const NAME: &str = "control.sock";
-
-/// Where the system keeps what lives as long as the daemon does.
-const RUNTIME_DIR: &str = "/run/tentacle-sync";
 
 /// Clients that the kernel keeps until they are taken.
 const BACKLOG: i32 = 128;
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ControlSocketError {
+pub(in crate::cli) enum ControlSocketError {
     /// Somebody answers there.
     #[error("another process serves the control socket {}: name another one with control_socket", quoted(.0))]
     InUse(PathBuf),
@@ -59,17 +58,18 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// What decides where the socket is, where it is not named.
 #[derive(Clone, Copy)]
-pub(super) struct SocketEnv {
+pub(in crate::cli) struct SocketEnv {
     /// An environment variable.
-    pub(super) var: fn(&str) -> Option<OsString>,
+    pub(in crate::cli) var: fn(&str) -> Option<OsString>,
     /// Whether this user may make files in a directory that is there.
-    pub(super) is_usable: fn(&Path) -> bool,
+    pub(in crate::cli) is_usable: fn(&Path) -> bool,
 }
 
 impl SocketEnv {
     /// This process's own.
-    pub(super) fn of_process() -> Self {
-        let is_usable = |directory: &Path| directory.is_dir() && access(directory, Access::WRITE_OK).is_ok();
+    pub(in crate::cli) fn of_process() -> Self {
+        let is_usable =
+            |directory: &Path| directory.is_dir() && access(directory, rustix::fs::Access::WRITE_OK).is_ok();
         Self { var: |name| std::env::var_os(name), is_usable }
     }
 
@@ -80,18 +80,30 @@ impl SocketEnv {
 }
 
 /// Where the daemon serves it: where its configuration says; else in systemd's directory, the system's, the one for state.
-pub(super) fn place(configured: Option<&Path>, state_dir: &Path, env: SocketEnv) -> PathBuf {
-    let system = || Some(PathBuf::from(RUNTIME_DIR)).filter(|directory| (env.is_usable)(directory));
+pub(in crate::cli) fn place(configured: Option<&Path>, state_dir: &Path, env: SocketEnv) -> PathBuf {
+    let system = || Some(PathBuf::from(Program::Syncd.runtime_dir())).filter(|directory| (env.is_usable)(directory));
     let directory = || env.runtime_dir().or_else(system).unwrap_or_else(|| state_dir.to_owned());
     configured.map_or_else(|| directory().join(NAME), Path::to_owned)
 }
 
-/// Where clients look for it, in this order: they may be other users, or run in another environment, than the daemon.
-pub(super) fn places(configured: Option<&Path>, state_dir: Option<&Path>, env: SocketEnv) -> Vec<PathBuf> {
+/// Where the server at a site serves it: where its configuration says, else in systemd's directory; nowhere without either,
+/// as the stock program, which has none.
+pub(in crate::cli) fn place_of_server(configured: Option<&Path>, env: SocketEnv) -> Option<PathBuf> {
+    let directory = || env.runtime_dir().map(|directory| directory.join(NAME));
+    configured.map(Path::to_owned).or_else(directory)
+}
+
+/// Where clients look for it, in this order: they may be other users, or run in another environment, than the program.
+pub(in crate::cli) fn places(
+    program: Program,
+    configured: Option<&Path>,
+    state_dir: Option<&Path>,
+    env: SocketEnv,
+) -> Vec<PathBuf> {
     if let Some(path) = configured {
         return vec![path.to_owned()];
     }
-    let system = Some(PathBuf::from(RUNTIME_DIR));
+    let system = Some(PathBuf::from(program.runtime_dir()));
     let directories = [env.runtime_dir(), system, state_dir.map(Path::to_owned)];
     let mut places: Vec<PathBuf> = directories.into_iter().flatten().map(|directory| directory.join(NAME)).collect();
     places.dedup();
@@ -101,7 +113,7 @@ pub(super) fn places(configured: Option<&Path>, state_dir: Option<&Path>, env: S
 /// A socket's file. It is removed when dropped, which is to be when nobody listens any more: where somebody does, another
 /// has taken its place.
 #[derive(Debug)]
-pub(super) struct ControlSocket(PathBuf);
+pub(in crate::cli) struct ControlSocket(PathBuf);
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
@@ -110,14 +122,24 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Makes the socket, for those whom `mode` and `group` let use it. One that no process serves any more is replaced.
-pub(super) fn serve(
+/// Who may use a socket.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Access<'a> {
+    /// Its rights.
+    pub(in crate::cli) mode: u32,
+    /// Its group, by name.
+    pub(in crate::cli) group: Option<&'a str>,
+    /// Whose it is to be, where that is not who makes it.
+    pub(in crate::cli) owner: Option<Owner>,
+}
+
+/// Makes the socket. One that no process serves any more is replaced.
+pub(in crate::cli) fn serve(
     path: &Path,
-    mode: u32,
-    group: Option<&str>,
+    access: Access<'_>,
 ) -> Result<(UnixListener, ControlSocket), ControlSocketError> {
     let failed = |action| move |error: io::Error| ControlSocketError::Io { action, path: path.to_owned(), error };
-    let group = group.map(|name| group_id(name).ok_or_else(|| ControlSocketError::NoSuchGroup(name.to_owned())));
+    let group = access.group.map(|name| group_id(name).ok_or_else(|| ControlSocketError::NoSuchGroup(name.to_owned())));
     let group = group.transpose()?;
     remove_stale(path)?;
     let kind = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -127,10 +149,13 @@ pub(super) fn serve(
     bind(&socket, &address).map_err(|errno| failed("make")(errno.into()))?;
     let served = ControlSocket(path.to_owned());
     // Nobody can connect before it listens, whatever rights it has until then.
+    if let Some(owner) = access.owner {
+        chown(path, Some(owner.uid), Some(owner.gid)).map_err(failed("give its user"))?;
+    }
     if group.is_some() {
         chown(path, None, group).map_err(failed("give control_group"))?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("give control_mode"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(failed("give control_mode"))?;
     listen(&socket, BACKLOG).map_err(|errno| failed("listen on")(errno.into()))?;
     Ok((socket.into(), served))
 }
@@ -160,7 +185,7 @@ fn remove_stale(path: &Path) -> Result<(), ControlSocketError> {
 }
 
 /// Connects to a socket, without waiting where many others do.
-pub(super) fn reach(path: &Path) -> Result<UnixStream, Errno> {
+pub(in crate::cli) fn reach(path: &Path) -> Result<UnixStream, Errno> {
     let address = SocketAddrUnix::new(path)?;
     let kind = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, kind, None)?;
@@ -177,6 +202,10 @@ mod tests {
     const SYSTEMD: SocketEnv =
         SocketEnv { var: |name| (name == "RUNTIME_DIRECTORY").then(|| "/run/a:/run/b".into()), ..BARE };
 
+    fn serve(path: &Path, mode: u32, group: Option<&str>) -> Result<(UnixListener, ControlSocket), ControlSocketError> {
+        super::serve(path, Access { mode, group, owner: None })
+    }
+
     #[test]
     fn the_daemon_serves_it_where_it_may_and_clients_find_it_there() {
         let state = Path::new("/state");
@@ -187,11 +216,22 @@ mod tests {
         ] {
             let path = place(None, state, env);
             assert_eq!(path, Path::new(expected));
-            assert!(places(None, Some(state), env).contains(&path));
+            assert!(places(Program::Syncd, None, Some(state), env).contains(&path));
             let configured = Some(Path::new("/c.sock"));
             assert_eq!(place(configured, state, env), Path::new("/c.sock"));
-            assert_eq!(places(configured, Some(state), env), [Path::new("/c.sock")]);
+            assert_eq!(places(Program::Syncd, configured, Some(state), env), [Path::new("/c.sock")]);
         }
+    }
+
+    #[test]
+    fn the_server_serves_it_where_that_is_asked_for_alone() {
+        assert_eq!(place_of_server(None, BARE), None);
+        assert_eq!(place_of_server(None, SYSTEM), None, "as the stock program's command line");
+        let path = place_of_server(None, SYSTEMD).unwrap();
+        assert!(places(Program::Server, None, None, SYSTEMD).contains(&path));
+        assert_eq!(places(Program::Server, None, None, BARE), [Path::new("/run/tentacle_server/control.sock")]);
+        let configured = Some(Path::new("/c.sock"));
+        assert_eq!(place_of_server(configured, SYSTEMD).as_deref(), configured);
     }
 
     fn mode(path: &Path) -> u32 {

@@ -9,14 +9,21 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::super::{FAILURE, TRANSIENT, UNUSABLE};
-use super::args::ControlArgs;
-use crate::cli::control_socket::{SocketEnv, places, reach};
-use crate::config::{Env, default_state_dir};
+use super::Program;
+use super::socket::reach;
 use crate::control::{Answer, Command, ErrorReason};
 use crate::proto::quoted;
 
-/// How long the daemon may say nothing: a reload waits for files that are being written.
+/// What was asked for was tried, and not done: an exit status.
+const FAILURE: u8 = 1;
+
+/// What was asked for cannot be done, or not by this user.
+const UNUSABLE: u8 = 2;
+
+/// Another try may succeed.
+const TRANSIENT: u8 = 3;
+
+/// How long the program may say nothing: a reload waits for files that are being written.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long others may keep us from being taken in line.
@@ -27,24 +34,31 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::cli::syncd) enum ControlError {
+pub(in crate::cli) enum ControlError {
     /// Nobody serves any of these.
     #[error(
-        "tentacle-syncd is not running, or serves its control socket elsewhere: nobody answers at {}{hint}",
+        "{program} is not running, or serves its control socket elsewhere: nobody answers at {}{hint}",
         list(places)
     )]
     NotRunning {
-        /// Where it was looked for.
+        /// Who was looked for.
+        program: Program,
+        /// Where.
         places: Vec<PathBuf>,
-        /// What kept the configuration from being looked at.
+        /// What may be the reason.
         hint: String,
     },
     /// The socket is not for this user.
     #[error(
-        "{}: permission denied: run this as the user of tentacle-syncd, as root, or as a member of control_group",
-        quoted(.0)
+        "{}: permission denied: run this as the user of {program}, as root, or as a member of control_group",
+        quoted(path)
     )]
-    Denied(PathBuf),
+    Denied {
+        /// Whose it is.
+        program: Program,
+        /// The socket.
+        path: PathBuf,
+    },
     /// The connection.
     #[error("{}: {error}", quoted(path))]
     Io {
@@ -54,22 +68,39 @@ pub(in crate::cli::syncd) enum ControlError {
         error: io::Error,
     },
     /// Nothing comes.
-    #[error("{}: tentacle-syncd has not answered for {} s: does it hang? its log may say", quoted(.0), PATIENCE.as_secs())]
-    Silent(PathBuf),
+    #[error("{}: {program} has not answered for {} s: does it hang? its log may say", quoted(path), PATIENCE.as_secs())]
+    Silent {
+        /// Who does not answer.
+        program: Program,
+        /// The socket.
+        path: PathBuf,
+    },
     /// The last line is missing.
-    #[error("{}: tentacle-syncd closed the connection before its answer was whole: has it ended, or had it too many clients?", quoted(.0))]
-    Cut(PathBuf),
+    #[error(
+        "{}: {program} closed the connection before its answer was whole: has it ended, or had it too many clients?",
+        quoted(path)
+    )]
+    Cut {
+        /// Whose answer it is.
+        program: Program,
+        /// The socket.
+        path: PathBuf,
+    },
     /// Another program serves the socket.
-    #[error("{}: expected an answer of tentacle-syncd, and found other text: {error}", quoted(path))]
+    #[error("{}: expected an answer of {program}, and found other text: {error}", quoted(path))]
     NoAnswer {
+        /// Whose answer was expected.
+        program: Program,
         /// The socket.
         path: PathBuf,
         /// What is wrong with it.
         error: serde_json::Error,
     },
     /// It answers that it was not done.
-    #[error("{}{}", refusal(*.reason), problems.join("\n"))]
+    #[error("{}{}", refusal(*program, *.reason), problems.join("\n"))]
     Refused {
+        /// Who answers that.
+        program: Program,
         /// In one word.
         reason: ErrorReason,
         /// In words.
@@ -81,78 +112,60 @@ fn list(places: &[PathBuf]) -> String {
     places.iter().map(|path| quoted(path).to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn refusal(reason: ErrorReason) -> &'static str {
-    if reason == ErrorReason::Configuration { "nothing is changed, tentacle-syncd goes on as before:\n" } else { "" }
+fn refusal(program: Program, reason: ErrorReason) -> String {
+    if reason == ErrorReason::Configuration {
+        format!("nothing is changed, {program} goes on as before:\n")
+    } else {
+        String::new()
+    }
 }
 
 impl ControlError {
-    pub(in crate::cli::syncd) fn exit_code(&self) -> u8 {
+    /// What a command ends with that has met this.
+    pub(in crate::cli) fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused { reason: ErrorReason::Request | ErrorReason::Name, .. } | Self::Denied(_) => UNUSABLE,
+            Self::Refused { reason: ErrorReason::Request | ErrorReason::Name, .. } | Self::Denied { .. } => UNUSABLE,
             Self::Refused { reason: ErrorReason::Configuration | ErrorReason::Unknown, .. } => FAILURE,
             _ => TRANSIENT,
         }
     }
 }
 
-/// Where a daemon may be reached.
-pub(super) struct DaemonClient {
+/// Where a program may be reached.
+pub(in crate::cli) struct ControlClient {
+    program: Program,
     places: Vec<PathBuf>,
     hint: String,
-    /// The daemon's, where it is known.
-    state_dir: Option<PathBuf>,
 }
 
-impl DaemonClient {
-    /// Looks where the daemon would serve its socket. A configuration that cannot be read keeps nobody from reaching a daemon
-    /// that runs by the one before.
-    pub(super) fn find(arguments: &ControlArgs) -> Self {
-        if let Some(path) = &arguments.control_socket {
-            return Self { places: vec![path.clone()], hint: String::new(), state_dir: None };
-        }
-        let env = SocketEnv::of_process();
-        match arguments.load() {
-            Ok(settings) => {
-                let places = places(settings.control_socket.as_deref(), Some(settings.state_dir()), env);
-                Self { places, hint: String::new(), state_dir: Some(settings.state_dir().to_owned()) }
-            }
-            Err(error) => {
-                let state_dir = arguments.state_dir.clone().or_else(|| default_state_dir(Env::of_process()).ok());
-                let why = error.to_string();
-                let why = why.lines().next().unwrap_or_default();
-                let hint = format!("; what the configuration says of control_socket is not known: {why}");
-                Self { places: places(None, state_dir.as_deref(), env), hint, state_dir }
-            }
-        }
+impl ControlClient {
+    /// Of `program`, at the first of these places where somebody is; `hint` ends the message where nobody is.
+    pub(in crate::cli) fn new(program: Program, places: Vec<PathBuf>, hint: String) -> Self {
+        Self { program, places, hint }
     }
 
-    /// Where the daemon keeps its state, as far as that is known.
-    pub(super) fn state_dir(&self) -> Option<&Path> {
-        self.state_dir.as_deref()
-    }
-
-    /// Has the daemon do something; `each` gets the lines of its answer as they come, but for the last one.
+    /// Has the program do something; `each` gets the lines of its answer as they come, but for the last one.
     ///
     /// # Errors
     /// Not all of it was done, or nobody says whether it was.
-    pub(super) fn ask(&self, command: &Command, mut each: impl FnMut(Answer)) -> Result<(), ControlError> {
+    pub(in crate::cli) fn ask(&self, command: &Command, mut each: impl FnMut(Answer)) -> Result<(), ControlError> {
         self.follow(command, Some(PATIENCE), |answer| {
             each(answer);
             ControlFlow::Continue(())
         })
     }
 
-    /// The same, of an answer that `each` may break off, and in which the daemon may say nothing for `patience`.
-    pub(super) fn follow(
+    /// The same, of an answer that `each` may break off, and in which the program may say nothing for `patience`.
+    pub(in crate::cli) fn follow(
         &self,
         command: &Command,
         patience: Option<Duration>,
         mut each: impl FnMut(Answer) -> ControlFlow<()>,
     ) -> Result<(), ControlError> {
-        let (socket, path) = self.connect()?;
+        let (program, (socket, path)) = (self.program, self.connect()?);
         let failed = |error: io::Error| match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => ControlError::Silent(path.to_owned()),
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => ControlError::Cut(path.to_owned()),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => ControlError::Silent { program, path: path.to_owned() },
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => ControlError::Cut { program, path: path.to_owned() },
             _ => ControlError::Io { path: path.to_owned(), error },
         };
         prepare(&socket, patience).and_then(|()| (&socket).write_all(command.to_line().as_bytes())).map_err(failed)?;
@@ -161,12 +174,12 @@ impl DaemonClient {
             let mut line = Vec::new();
             reader.read_until(b'\n', &mut line).map_err(failed)?;
             if line.last() != Some(&b'\n') {
-                return Err(ControlError::Cut(path.to_owned()));
+                return Err(ControlError::Cut { program, path: path.to_owned() });
             }
             let answer = Answer::parse(&line);
-            match answer.map_err(|error| ControlError::NoAnswer { path: path.to_owned(), error })? {
+            match answer.map_err(|error| ControlError::NoAnswer { program, path: path.to_owned(), error })? {
                 Answer::End {} => return Ok(()),
-                Answer::Error { reason, problems } => return Err(ControlError::Refused { reason, problems }),
+                Answer::Error { reason, problems } => return Err(ControlError::Refused { program, reason, problems }),
                 answer => {
                     if each(answer).is_break() {
                         return Ok(());
@@ -178,7 +191,7 @@ impl DaemonClient {
 
     /// The first place where somebody is.
     fn connect(&self) -> Result<(UnixStream, &Path), ControlError> {
-        let mut denied = None;
+        let (program, mut denied) = (self.program, None);
         for path in &self.places {
             match reach_in_turn(path) {
                 Ok(socket) => return Ok((socket, path)),
@@ -188,8 +201,8 @@ impl DaemonClient {
             }
         }
         match denied {
-            Some(path) => Err(ControlError::Denied(path.clone())),
-            None => Err(ControlError::NotRunning { places: self.places.clone(), hint: self.hint.clone() }),
+            Some(path) => Err(ControlError::Denied { program, path: path.clone() }),
+            None => Err(ControlError::NotRunning { program, places: self.places.clone(), hint: self.hint.clone() }),
         }
     }
 }
