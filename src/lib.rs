@@ -22,7 +22,7 @@
 //!   The only user of rustls.
 //! - [`sync`]: what to do next: one site's round, when the next one is due, and who wins where agents' configuration differs.
 //!   Pure: no I/O, no clock.
-//! - [`control`]: the control socket's protocol: what a running daemon is asked, and what it answers. Pure.
+//! - [`control`]: the control socket's protocol: what a running daemon or server is asked, and what it answers. Pure.
 //! - [`proto`]: the wire protocol: a client's session and a server's. Pure as well: bytes in, bytes and events out.
 //! - `budget`: what peers together may make us hold.
 //! - [`testing`]: what tests, benches and the demo use: an imitation of a stock server that misbehaves on demand, and our
@@ -47,7 +47,7 @@
 //! - *item*: an agent's configuration (`K.conf`), or a collection of files that one asks for, with the `.md5` file beside it.
 //! - *in step*: the same at the centre and at a site, as was seen last.
 //! - *network*: what counts as one client where many are to be treated alike: an IPv4 address, an IPv6 /64.
-//! - *control socket*: where a running daemon is asked things, on its own machine.
+//! - *control socket*: where a running daemon or server is asked things, on its own machine.
 //! - *place*: one of the connections that a server serves at once; without one, a connection waits.
 //! - *relay*: a server that passes its clients' bytes to another (`-b`).
 //!
@@ -63,6 +63,7 @@ pub mod control;
 mod deadline;
 mod file;
 mod in_time;
+mod memory;
 mod mutex;
 pub mod net;
 pub mod obs;

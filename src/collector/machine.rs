@@ -12,6 +12,7 @@ use log::warn;
 use rustix::fs::{stat, statvfs};
 
 use crate::in_time::in_time;
+use crate::memory::resident;
 use crate::mutex::lock;
 use crate::panics::catch;
 use crate::store::JOURNAL;
@@ -115,17 +116,6 @@ fn look(state_dir: &Path, directories: &[PathBuf]) -> Sample {
     Sample { memory: resident(), journal: size.ok().flatten(), disks }
 }
 
-/// This process's resident memory, in bytes.
-fn resident() -> Option<u64> {
-    of_status(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-fn of_status(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,11 +141,5 @@ mod tests {
         let (done, is_done) = mpsc::channel();
         machine.order(Order::Work(Box::new(move || done.send(()).unwrap())));
         is_done.recv_timeout(Duration::from_secs(30)).expect("it is done");
-    }
-
-    #[test]
-    fn memory_is_read_as_the_kernel_writes_it() {
-        assert_eq!(of_status("Name:\tx\nVmRSS:\t    2048 kB\nThreads:\t1\n"), Some(2_097_152));
-        assert_eq!(of_status("Name:\tx\n"), None);
     }
 }

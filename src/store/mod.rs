@@ -142,10 +142,11 @@ pub use fs::on_conflict::OnConflict;
 pub use fs::setup::check_directory;
 pub use fs::sink::{OpenSink, Sink, SinkKind};
 pub use fs::source::{FileState, Identity, Source};
-pub use fs::space::{Full, Quota, Reservation, SpaceAccount};
+pub use fs::space::{Full, LastCount, Quota, QuotaUse, Reservation, SpaceAccount};
 #[cfg(test)]
 pub(crate) use fs::staging_queue::Deferred;
 pub use fs::temp_file::{ClosedTemp, TempFile};
+pub use fs::usage::{Held, Usage};
 pub use spool::Spool;
 pub use spool::committer::{CommitPolicy, Committer, CommitterNotify, Completion, Outstanding, Publication, Waiting};
 pub use spool::committing::Commits;

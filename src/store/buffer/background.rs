@@ -19,7 +19,7 @@ use crate::store::fs::error::{START_THREAD, StoreError};
 use crate::store::fs::source::{Identity, Source};
 use crate::store::fs::space::SpaceAccount;
 use crate::store::fs::temp_file::ClosedTemp;
-use crate::store::fs::worker::{Notify, Work, Worker};
+use crate::store::fs::worker::{Notify, Pause, Work, Worker};
 
 /// What the thread has done for a client.
 #[derive(Debug)]
@@ -87,8 +87,8 @@ enum Job {
 impl Background {
     /// Starts the thread. `notify` is called, on that thread, whenever there are new completions.
     pub fn start(notify: Notify) -> Result<Self, StoreError> {
-        let worker =
-            Worker::start(ArchiveWork, notify).map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
+        let worker = Worker::start(ArchiveWork::default(), notify)
+            .map_err(StoreError::std(START_THREAD, Path::new("archives")))?;
         Ok(Self { worker, waiting: FairQueue::new() })
     }
 
@@ -140,7 +140,7 @@ impl Background {
         self.worker.ask(Order::Archive(archive), || stopped(ticket, StoreError::Stopped.into()));
     }
 
-    /// Queues a [`SpaceAccount::recount`]; a failure is logged.
+    /// Queues a [`SpaceAccount::recount`]; a failure is logged. There is no completion of it, but a notification.
     pub fn recount(&self, space: SpaceAccount) {
         space.recount_queued();
         self.worker.tell(Order::Recount(space));
@@ -173,8 +173,11 @@ impl Background {
 }
 
 /// What the thread does.
-#[derive(Debug)]
-struct ArchiveWork;
+#[derive(Debug, Default)]
+struct ArchiveWork {
+    /// Whether something was counted that was not notified of.
+    has_counted: bool,
+}
 
 impl Work for ArchiveWork {
     type Order = Order;
@@ -185,7 +188,12 @@ impl Work for ArchiveWork {
     const GROUP: usize = 1;
 
     fn carry_out(&mut self, group: Vec<Order>, _: Instant) -> Vec<Finished> {
+        self.has_counted = group.iter().any(|order| matches!(order, Order::Recount(_)));
         group.into_iter().filter_map(finish).collect()
+    }
+
+    fn go_on(&mut self, _: Instant) -> Pause {
+        Pause { until: None, has_news: std::mem::take(&mut self.has_counted) }
     }
 }
 

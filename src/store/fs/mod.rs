@@ -24,6 +24,6 @@ pub(super) mod space;
 pub(super) mod spool_dir;
 pub(super) mod staging_queue;
 pub(super) mod temp_file;
-mod usage;
+pub(super) mod usage;
 pub(super) mod whole_file;
 pub(super) mod worker;

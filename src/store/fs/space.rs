@@ -12,7 +12,7 @@ use crate::proto::{Count, quoted};
 
 use super::error::StoreError;
 use super::spool_dir::SpoolDir;
-use super::usage::{self, Usage};
+use super::usage::{self, Held, Usage};
 
 /// How long the free space seen counts as what is free, less what was let in since.
 const FREE_SPACE_AGE: Duration = Duration::from_secs(1);
@@ -126,6 +126,29 @@ struct Counters {
     /// What is free on filesystems, by their numbers.
     free_space: HashMap<u64, FreeSpace>,
     recount: Recount,
+    last_count: Option<LastCount>,
+}
+
+/// A count of what is stored, as it was made.
+#[derive(Clone, Debug)]
+pub struct LastCount {
+    /// When it began.
+    pub began: Instant,
+    /// When another is worth its while.
+    pub stale_at: Instant,
+    /// What it found, or why it could not be made.
+    pub found: Result<Held, String>,
+    /// Bytes that are free on the filesystem, and that it has in all; `None` where it does not say.
+    pub disk: Option<(u64, u64)>,
+}
+
+/// What is used of a quota.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaUse {
+    /// The limits.
+    pub quota: Quota,
+    /// What is stored and on its way in, as far as the quota has it counted.
+    pub used: Usage,
 }
 
 /// The next count of what is stored.
@@ -148,7 +171,8 @@ impl SpaceAccount {
     /// The account of the storage whose directory is `storage`.
     pub(in crate::store) fn of(storage: Arc<SpoolDir>, quota: Quota) -> Result<Self, StoreError> {
         let (stored, arrived, free_space) = (Usage::default(), Usage::default(), HashMap::new());
-        let counters = Mutex::new(Counters { quota, stored, arrived, free_space, recount: Recount::default() });
+        let counters =
+            Mutex::new(Counters { quota, stored, arrived, free_space, recount: Recount::default(), last_count: None });
         let space = Self(Arc::new(Shared { path: storage.path().to_owned(), storage: Mutex::new(storage), counters }));
         if quota.is_of_count() {
             space.recount()?;
@@ -195,12 +219,30 @@ impl SpaceAccount {
         // Who finds no room from here on may have seen room made behind this count.
         self.counters().recount = Recount::default();
         let began = Instant::now();
-        let stored = usage::count(storage.incoming());
+        let held = usage::count(storage.incoming());
+        let disk = disk(&storage);
+        let held = held.map_err(StoreError::io("count the files in", storage.path()));
         let now = Instant::now();
         let mut counters = self.counters();
-        counters.recount.earliest = now.checked_add(RECOUNT_AFTER.max((now - began) * RECOUNT_REST));
-        counters.stored = stored.map_err(StoreError::io("count the files in", storage.path()))?;
+        let stale_at = now + RECOUNT_AFTER.max((now - began) * RECOUNT_REST);
+        counters.recount.earliest = Some(stale_at);
+        let found = held.as_ref().map(|held| *held).map_err(ToString::to_string);
+        counters.last_count = Some(LastCount { began, stale_at, found, disk });
+        counters.stored = held?.all();
         Ok(())
+    }
+
+    /// The last count that has ended.
+    pub fn last_count(&self) -> Option<LastCount> {
+        self.counters().last_count.clone()
+    }
+
+    /// What is used of the quota.
+    pub fn quota_use(&self) -> QuotaUse {
+        let counters = self.counters();
+        let mut used = counters.stored;
+        used.add(counters.arrived);
+        QuotaUse { quota: counters.quota, used }
     }
 
     /// When to [count](SpaceAccount::recount) anew, since something was not let in.
@@ -285,7 +327,14 @@ fn check_free(free_space: Option<FreeSpace>, min: Option<u64>, dir: &SpoolDir, a
 
 /// Bytes that we may fill. A filesystem that does not report them is taken to be endless; writing to it will show.
 fn free(dir: &SpoolDir) -> u64 {
-    fs::fstatvfs(dir.incoming()).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    disk(dir).map_or(u64::MAX, |(free, _)| free)
+}
+
+/// Bytes that we may fill, and all that there are.
+fn disk(dir: &SpoolDir) -> Option<(u64, u64)> {
+    let stat = fs::fstatvfs(dir.incoming()).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Some((bytes(stat.f_bavail), bytes(stat.f_blocks)))
 }
 
 /// Room for a file on its way in: for the part that has come. It counts until the file is stored, which then counts

@@ -13,9 +13,30 @@ const MAX_DEPTH: usize = 64;
 
 /// Files, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::store) struct Usage {
-    pub(in crate::store) files: u64,
-    pub(in crate::store) bytes: u64,
+pub struct Usage {
+    /// How many.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a directory tree holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// In the directory itself.
+    pub here: Usage,
+    /// When the oldest file there was written, in seconds since 1970.
+    pub oldest: Option<i64>,
+    /// In the directories below it.
+    pub below: Usage,
+}
+
+impl Held {
+    pub(in crate::store) fn all(&self) -> Usage {
+        let mut all = self.here;
+        all.add(self.below);
+        all
+    }
 }
 
 impl Usage {
@@ -42,13 +63,14 @@ impl Usage {
 
 /// Counts the files in `root` and below, staging areas and what is behind links left out. What goes away meanwhile may be
 /// counted or not; what may not be read is not.
-pub(in crate::store) fn count(root: &OwnedFd) -> Result<Usage, Errno> {
-    let mut tally = Usage::default();
-    count_in(Dir::read_from(root)?, MAX_DEPTH, &mut tally)?;
-    Ok(tally)
+pub(in crate::store) fn count(root: &OwnedFd) -> Result<Held, Errno> {
+    let mut held = Held::default();
+    count_in(Dir::read_from(root)?, MAX_DEPTH, &mut held)?;
+    Ok(held)
 }
 
-fn count_in(mut dir: Dir, levels: usize, tally: &mut Usage) -> Result<(), Errno> {
+fn count_in(mut dir: Dir, levels: usize, held: &mut Held) -> Result<(), Errno> {
+    let is_root = levels == MAX_DEPTH;
     while let Some(entry) = dir.read() {
         let entry = entry?;
         let name = entry.file_name();
@@ -57,10 +79,18 @@ fn count_in(mut dir: Dir, levels: usize, tally: &mut Usage) -> Result<(), Errno>
         }
         let Ok(stat) = fs::statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => tally.add(Usage::of(u64::try_from(stat.st_size).unwrap_or(0))),
+            FileType::RegularFile => {
+                let file = Usage::of(u64::try_from(stat.st_size).unwrap_or(0));
+                if is_root {
+                    held.here.add(file);
+                    held.oldest = Some(held.oldest.map_or(stat.st_mtime, |oldest| oldest.min(stat.st_mtime)));
+                } else {
+                    held.below.add(file);
+                }
+            }
             FileType::Directory if levels > 1 => {
                 if let Ok(below) = enter(dir.fd()?, name) {
-                    count_in(below, levels - 1, tally)?;
+                    count_in(below, levels - 1, held)?;
                 }
             }
             _ => {}
@@ -81,14 +111,14 @@ mod tests {
 
     use super::*;
 
-    fn count(dir: &std::path::Path) -> Usage {
+    fn count(dir: &std::path::Path) -> Held {
         super::count(&fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()).unwrap()
     }
 
     #[test]
     fn files_at_every_level_are_counted_and_neither_links_nor_what_is_staged() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(count(dir.path()), Usage::default());
+        assert_eq!(count(dir.path()), Held::default());
         create_dir_all(dir.path().join("conf/deep")).unwrap();
         create_dir_all(dir.path().join("conf/.tentacle-sync")).unwrap();
         for (path, bytes) in [("a", "12345"), ("conf/b", "123"), ("conf/deep/c", ""), ("conf/.tentacle-sync/d", "1")] {
@@ -96,7 +126,21 @@ mod tests {
         }
         symlink(dir.path(), dir.path().join("loop")).unwrap();
         symlink("a", dir.path().join("link")).unwrap();
-        assert_eq!(count(dir.path()), Usage { files: 3, bytes: 8 });
+        let held = count(dir.path());
+        assert_eq!((held.here, held.below), (Usage { files: 1, bytes: 5 }, Usage { files: 2, bytes: 3 }));
+        assert_eq!(held.all(), Usage { files: 3, bytes: 8 });
+    }
+
+    #[test]
+    fn the_oldest_is_the_oldest_of_the_directory_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        create_dir_all(dir.path().join("conf")).unwrap();
+        for (path, written) in [("new", 2_000), ("old", 1_000), ("conf/older", 10)] {
+            write(dir.path().join(path), "1").unwrap();
+            let file = std::fs::File::open(dir.path().join(path)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(written)).unwrap();
+        }
+        assert_eq!(count(dir.path()).oldest, Some(1_000));
     }
 
     #[test]
@@ -106,7 +150,7 @@ mod tests {
         create_dir_all(&deep).unwrap();
         write(deep.join("far"), "1").unwrap();
         write(dir.path().join("d/near"), "1").unwrap();
-        assert_eq!(count(dir.path()), Usage::of(1));
+        assert_eq!(count(dir.path()).all(), Usage::of(1));
     }
 
     #[test]
