@@ -1,9 +1,11 @@
 //! `tentacle_server`, the program.
 
 mod process;
+mod status;
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,12 +13,14 @@ use log::{Level, LevelFilter, error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::process::ProcessError;
+use super::control::{self, Access, ControlSocket, SocketEnv, place_of_server};
 use super::limits;
 use crate::config::server::{
-    CommandLine, Env, HELP, Invocation, Passphrase, ServerConfig, ServerConfigError, Verbosity, load, parse_args,
-    read_by_load,
+    CommandLine, ControlSettings, Env, HELP, Invocation, Passphrase, ServerConfig, ServerConfigError, Verbosity, load,
+    parse_args, read_by_load,
 };
 use crate::config::{CutOff, read_when_written, refuse_cut_off};
+use crate::file::Owner;
 use crate::net::Net;
 use crate::obs::{ASKED_FOR, LogTarget, Watchdog, complain, finish_log, print, service_manager, start_log_to};
 use crate::passphrase;
@@ -57,7 +61,7 @@ fn exit_code(outcome: Result<u8, Problem>) -> ExitCode {
 
 /// As stock does: 2 where a value, or a file that it names, is to blame.
 fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
-    let of_config = problem.downcast_ref().map(ServerConfigError::exit_code);
+    let of_config = problem.downcast_ref().map(ServerConfigError::exit_code).or_else(|| status::exit_code(problem));
     let of_start = || problem.downcast_ref().map(StartError::is_of_configuration);
     let of_process = || problem.downcast_ref().map(ProcessError::is_of_configuration);
     if problem.downcast_ref().is_some_and(ProcessError::is_of_usage) {
@@ -80,6 +84,10 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<u8, Problem> {
             Ok(0)
         }
         Invocation::Check(line) => check(&Configuration::of_system(line)?.read()?).map(|()| 0),
+        Invocation::Status { line, json } => {
+            let Configuration { line, env, .. } = Configuration::of_system(line)?;
+            status::status(&line, &env, json)
+        }
         Invocation::Serve(line) => serve(Configuration::of_system(line)?).map(|()| 0),
     }
 }
@@ -191,10 +199,11 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.process.umask));
     let log = start_log(&config)?;
     config.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let process = config.process.clone();
+    let (process, control) = (config.process.clone(), config.control.clone());
     let connections = config.limits.max_connections;
     let bound = Bound::new(net, config)?;
     limits::check_open_files(connections);
+    let control = make_control(&control, process::later_owner(&process)?);
     if let Some(user) = &process.user {
         process::become_user(user)?;
     }
@@ -206,7 +215,8 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     for address in bound.addresses() {
         info!("listening on {address}");
     }
-    let service = bound.start(root)?;
+    let mut service = bound.start(root)?;
+    let control = control.and_then(|(listener, socket)| serve_control(&mut service, listener, socket));
     let mut watchdog = Watchdog::from_environment();
     service_manager::ready(SERVING);
     let outcome = service.run(&mut watchdog, |service, signal| {
@@ -220,8 +230,26 @@ fn serve(mut configuration: Configuration) -> Result<(), Problem> {
     if let Err(error) = &outcome {
         error!("{error}");
     }
+    drop(control);
     info!("stopped");
     Ok(outcome?)
+}
+
+/// Makes the control socket, where there is to be one: as the log, before the process becomes another user, whose it is then.
+/// Without it, clients are served all the same.
+fn make_control(settings: &ControlSettings, owner: Option<Owner>) -> Option<(UnixListener, ControlSocket)> {
+    let path = place_of_server(settings.socket.as_deref(), SocketEnv::of_process())?;
+    let access = Access { mode: settings.mode, group: settings.group.as_deref(), owner };
+    control::serve(&path, access).map_err(|error| without_control(&error)).ok()
+}
+
+/// Has those answered who come to the control socket.
+fn serve_control(service: &mut Service, listener: UnixListener, socket: ControlSocket) -> Option<ControlSocket> {
+    service.listen_locally(listener).map_err(|error| without_control(&error)).ok().map(|()| socket)
+}
+
+fn without_control(why: &dyn std::error::Error) {
+    warn!("reason=control {why}; serving without it: `tentacle_server --status` reaches nobody");
 }
 
 fn start_log(config: &ServerConfig) -> Result<LogTarget, ProcessError> {

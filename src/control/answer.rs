@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::EventAnswer;
+use super::server_answer::ServerAnswer;
 use super::site_answer::{NotTakenAnswer, SiteAnswer};
 use super::{VERSION, to_json};
 
@@ -23,6 +24,8 @@ pub enum Answer {
         /// Whether there are more.
         has_more: bool,
     },
+    /// A server at a site.
+    Server(Box<ServerAnswer>),
     /// Something has happened.
     Event(EventAnswer),
     /// A reload has come to its end.

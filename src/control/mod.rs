@@ -1,7 +1,7 @@
-//! The control socket's protocol: what a running `tentacle-syncd` can be asked, and what it answers. Pure: bytes in, bytes
-//! out.
+//! The control socket's protocol: what a running `tentacle-syncd` or `tentacle_server` can be asked, and what it answers.
+//! Pure: bytes in, bytes out.
 //!
-//! A client connects to the socket, writes one line of JSON, and reads lines of JSON until the daemon closes the
+//! A client connects to the socket, writes one line of JSON, and reads lines of JSON until the program closes the
 //! connection:
 //!
 //! ```text
@@ -13,10 +13,11 @@
 //! ```
 //!
 //! The commands are those of [`Command`], the lines of an answer those of [`Answer`]. The last one is `end` or `error`; an
-//! answer without it is not whole. A daemon of another [`VERSION`] answers with an error; within a version, lines may
+//! answer without it is not whole. Of the commands, `tentacle_server` knows `status`, without sites, and answers with one
+//! `server`. A program of another [`VERSION`] answers with an error; within a version, lines may
 //! get more keys, and answers more types, which clients pass over.
 //!
-//! Bounds: a request has at most [`LARGEST_REQUEST`] bytes. A daemon holds little more than 64 KiB of an answer at a time,
+//! Bounds: a request has at most [`LARGEST_REQUEST`] bytes. A program holds little more than 64 KiB of an answer at a time,
 //! and makes the rest when that is read.
 
 mod answer;
@@ -24,6 +25,7 @@ mod event;
 mod exchange;
 mod json;
 mod request;
+mod server_answer;
 mod site_answer;
 
 pub use answer::{Amount, Answer, CommitsAnswer, DaemonAnswer, DiskAnswer, ErrorReason, ReloadAnswer};
@@ -31,6 +33,10 @@ pub use event::{Event, EventAnswer};
 pub(crate) use exchange::{Exchange, Next};
 pub use json::to_json;
 pub use request::{Command, ItemsToAssign, Request, RequestError};
+pub use server_answer::{
+    ConnectionsAnswer, HeldAnswer, LastAnswer, QuotaAnswer, ReasonAnswer, RelayAnswer, RelayFailure, ServerAnswer,
+    ServerProblem, StorageAnswer, TransferAnswer,
+};
 pub use site_answer::{
     AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer, RoundAnswer,
     SiteAnswer, SiteState,

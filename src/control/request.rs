@@ -17,7 +17,8 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Command {
-    /// Say what is known of the daemon and of sites: one `daemon`, then one `site` for each.
+    /// Say what is known of the daemon and of sites: one `daemon`, then one `site` for each. Of a server at a site: one
+    /// `server`.
     Status {
         /// Of these, or of all where none is named.
         #[serde(default)]
@@ -86,7 +87,8 @@ pub enum RequestError {
     TooLong,
     /// Another protocol's.
     #[error(
-        "the daemon speaks version {VERSION} of the control protocol, and this is version {0}: use the program of its version"
+        "this program speaks version {VERSION} of the control protocol, and the request is of version {0}: ask it with the program \
+         of its version"
     )]
     Version(u64),
     /// It cannot be read.

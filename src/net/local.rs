@@ -1,6 +1,6 @@
 //! The control socket: clients on this machine, each with one request.
 //!
-//! Whatever they do, they cost the connections to sites nothing worth speaking of: at most [`MOST_CLIENTS`] are served at a
+//! Whatever they do, they cost the connections on the network nothing worth speaking of: at most [`MOST_CLIENTS`] are served at a
 //! time, none of them holds more than a request or a piece of an answer, and in one turn each is read from and written to
 //! for a bounded time. Where there are more, the one that has made no progress for the longest makes room, of those whose turn
 //! it is first, so that clients that say or read nothing keep nobody out. They are no connections as [`Net`](super::Net) counts them.
@@ -133,7 +133,7 @@ impl LocalClients {
                 Ok((socket, _)) => self.add(socket, registry, now, out),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.waiting = false,
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                // Of file descriptors, or of memory: connections to sites report that with more to say.
+                // Of file descriptors, or of memory: connections on the network report that with more to say.
                 Err(_) => self.pause = Some(now + PAUSE),
             }
             if self.pause.is_some() {

@@ -128,6 +128,22 @@ impl Refusal {
         }
     }
 
+    /// In one word, as a status counts it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::InvalidName => "invalid-name",
+            Self::TooBig => "too-big",
+            Self::Exists => "exists",
+            Self::Missing => "missing",
+            Self::Changed => "changed",
+            Self::BadArchive => "bad-archive",
+            Self::NoRoom => "no-room",
+            Self::NotAllowed => "not-allowed",
+            Self::Failed => "failed",
+            Self::Unspecified | Self::Other(_) => "unspecified",
+        }
+    }
+
     /// The text in parentheses; none for `LS` and `MV`, nor where stock gives none.
     fn text(&self, verb: Verb) -> Option<&'static str> {
         match (self, verb) {

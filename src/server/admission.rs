@@ -94,6 +94,16 @@ impl Admission {
         self.total.saturating_sub(self.inside)
     }
 
+    /// How many are inside.
+    pub(super) fn inside(&self) -> usize {
+        self.inside
+    }
+
+    /// How many wait for a place, or for their client's first byte.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether somebody waits for a place.
     pub(super) fn has_waiting(&self) -> bool {
         self.waiting.networks().next().is_some()

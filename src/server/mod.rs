@@ -14,10 +14,12 @@ mod guesses;
 mod listings;
 mod paces;
 mod ports;
+mod problems;
 mod reason;
 mod relay;
 mod service;
 mod session;
+mod status;
 mod storage;
 #[cfg(test)]
 pub(crate) mod test_server;

@@ -14,8 +14,9 @@ use crate::config::server::{StoreSettings, Who};
 use crate::net::ConnId;
 use crate::proto::{FileName, Verb, quoted};
 use crate::store::{
-    ArchiveError, Background, ClosedTemp, Concluded, Dropped, Finished, Full, Hashed, Identity, OnConflict, Packed,
-    Quota, Source, SpaceAccount, StorageDir, StoreError, StoreRequest, StoreWorker, TempFile, UnpackLimits, Wanted,
+    ArchiveError, Background, ClosedTemp, Concluded, Dropped, Finished, Full, Hashed, Identity, LastCount, OnConflict,
+    Packed, Quota, QuotaUse, Source, SpaceAccount, StorageDir, StoreError, StoreRequest, StoreWorker, TempFile,
+    UnpackLimits, Wanted,
 };
 
 /// The rights of new files, before the umask.
@@ -55,6 +56,8 @@ pub(super) struct Storage {
     listings: Listings,
     claims: Claims,
     guesses: Guesses,
+    /// When what is stored was last to be counted for somebody who asked.
+    count_asked: Option<Instant>,
 }
 
 /// Why there is no temporary file for an upload, or no more of it.
@@ -126,6 +129,7 @@ impl Storage {
             listings: Listings::default(),
             claims: Claims::default(),
             guesses: Guesses::default(),
+            count_asked: None,
         })
     }
 
@@ -147,6 +151,35 @@ impl Storage {
         if quota(&self.settings).is_of_count() {
             self.background.recount(self.space.clone());
         }
+    }
+
+    /// Has what is stored counted anew for somebody who asks, unless that is under way.
+    pub(super) fn count(&mut self, now: Instant) {
+        if self.counting_since().is_none() {
+            self.count_asked = Some(now);
+            self.background.recount(self.space.clone());
+        }
+    }
+
+    /// Since when a count is under way that was [asked for](Self::count).
+    pub(super) fn counting_since(&self) -> Option<Instant> {
+        let last = self.last_count();
+        self.count_asked.filter(|asked| last.is_none_or(|last| last.began < *asked))
+    }
+
+    /// The last count that has ended.
+    pub(super) fn last_count(&self) -> Option<LastCount> {
+        self.space.last_count()
+    }
+
+    /// Whether another count is not worth its while yet.
+    pub(super) fn has_fresh_count(&self, now: Instant) -> bool {
+        self.last_count().is_some_and(|count| now < count.stale_at)
+    }
+
+    /// What is used of the quota.
+    pub(super) fn quota_use(&self) -> QuotaUse {
+        self.space.quota_use()
     }
 
     /// When to have that done, since a client found no room.

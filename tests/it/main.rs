@@ -77,6 +77,7 @@ mod same_server;
 mod scripted;
 mod server_ops;
 mod server_process;
+mod server_status;
 mod shares;
 mod site;
 mod slow_readers;

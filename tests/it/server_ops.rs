@@ -60,6 +60,11 @@ impl Buffer {
         Client::connect(self.address())
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.server.id()
+    }
+
     pub(crate) fn process(&mut self) -> &mut ServerProcess {
         &mut self.server
     }

@@ -36,7 +36,10 @@ pub(crate) fn is_emptied(storage: &Path) -> bool {
 
 /// A server's command line, after address, port and storage.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options(Vec<OsString>);
+pub(crate) struct Options {
+    arguments: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+}
 
 impl Options {
     /// As the buffer of an isolated network is started: `-I -o` and the usual filters.
@@ -45,7 +48,13 @@ impl Options {
     }
 
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.0.push(argument.as_ref().to_owned());
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// A variable of the environment.
+    pub(crate) fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.variables.push((name.into(), value.as_ref().to_owned()));
         self
     }
 
@@ -126,7 +135,8 @@ impl ServerProcess {
     fn launch(program: &OsStr, options: &Options, storage: &Path, address: SocketAddr) -> Option<Self> {
         let mut command = Command::new(program);
         command.arg("-a").arg(address.ip().to_string()).arg("-p").arg(address.port().to_string());
-        command.arg("-s").arg(storage).args(&options.0);
+        command.arg("-s").arg(storage).args(&options.arguments);
+        command.env_remove("RUNTIME_DIRECTORY").envs(options.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         if rustix::process::getuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);

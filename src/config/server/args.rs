@@ -22,6 +22,13 @@ pub enum Invocation {
     Version,
     /// To read everything and print the settings in force (`--check`).
     Check(CommandLine),
+    /// To print what a server that runs by this command line is at (`--status`).
+    Status {
+        /// Where its control socket is.
+        line: CommandLine,
+        /// As JSON (`--json`).
+        json: bool,
+    },
     /// To serve.
     Serve(CommandLine),
 }
@@ -89,14 +96,15 @@ const OPTIONS: [(u8, Effect); 28] = [
     (b'z', Effect::Says(Key::SslVersion)),
 ];
 
-const LONG_OPTIONS: [&str; 6] = ["allow-root", "check", "help", "no-extension", "user", "version"];
+const LONG_OPTIONS: [&str; 9] =
+    ["allow-root", "check", "control-socket", "help", "json", "no-extension", "status", "user", "version"];
 
 /// Takes the arguments after the program's name apart; [`super::load()`] checks their values.
 ///
 /// # Errors
 /// What is no option, or lacks its value.
 pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
-    let mut parser = Parser { items: Getopts::new(args), line: CommandLine::default(), check: false };
+    let mut parser = Parser { items: Getopts::new(args), line: CommandLine::default(), task: Task::Serve, json: false };
     while let Some(item) = parser.items.next() {
         let request = match item {
             Item::Letter(letter) => parser.letter(letter)?,
@@ -107,13 +115,27 @@ pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation
             return Ok(request);
         }
     }
-    Ok(if parser.check { Invocation::Check(parser.line) } else { Invocation::Serve(parser.line) })
+    let Parser { line, task, json, .. } = parser;
+    match task {
+        Task::Status => Ok(Invocation::Status { line, json }),
+        _ if json => Err(UsageError::NeedsStatus("--json")),
+        Task::Check => Ok(Invocation::Check(line)),
+        Task::Serve => Ok(Invocation::Serve(line)),
+    }
+}
+
+/// What is to be done with a configuration.
+enum Task {
+    Serve,
+    Check,
+    Status,
 }
 
 struct Parser {
     items: Getopts,
     line: CommandLine,
-    check: bool,
+    task: Task,
+    json: bool,
 }
 
 impl Parser {
@@ -144,17 +166,20 @@ impl Parser {
             return Err(UsageError::UnknownOption { nearest: nearest_option(name), option });
         }
         match (name, value) {
-            ("user", attached) => {
+            ("user" | "control-socket", attached) => {
                 let value = match attached.filter(|attached| !attached.is_empty()) {
                     Some(attached) => attached.into_bytes(),
                     None => self.value(&option)?,
                 };
-                self.add(Key::User, &value, option);
+                let key = if name == "user" { Key::User } else { Key::ControlSocket };
+                self.add(key, &value, option);
             }
             (_, Some(_)) => return Err(UsageError::UnwantedValue(option)),
             ("help", None) => return Ok(Some(Invocation::Help { exit_code: 0 })),
             ("version", None) => return Ok(Some(Invocation::Version)),
-            ("check", None) => self.check = true,
+            ("check", None) => self.task = Task::Check,
+            ("status", None) => self.task = Task::Status,
+            ("json", None) => self.json = true,
             ("no-extension", None) => self.add(Key::Extension, b"0", option),
             (_, None) => self.line.allow_root = true,
         }
@@ -271,6 +296,10 @@ mod tests {
         assert!(matches!(parse(&["-wF", "/c", "--allow-root"]), Ok(Invocation::Serve(line))
             if line.ask_passphrase && line.allow_root && line.config_file == Some("/c".into())));
         assert!(matches!(parse(&["-s/x", "--check"]), Ok(Invocation::Check(_))));
+        assert!(matches!(parse(&["-F", "/c", "--status"]), Ok(Invocation::Status { json: false, line })
+            if line.config_file == Some("/c".into())));
+        assert!(matches!(parse(&["--json", "--status"]), Ok(Invocation::Status { json: true, .. })));
+        assert_said(&["-s/x", "--control-socket", "c.sock"], &[("directory", "/x"), ("control_socket", "c.sock")]);
     }
 
     #[test]
@@ -284,6 +313,7 @@ mod tests {
             (&["-c"], "-c needs a value after it"),
             (&["--user"], "--user needs a value after it"),
             (&["--check=yes"], "--check takes no value"),
+            (&["--json", "-s/x"], "--json needs --status"),
             (
                 &["conf"],
                 "\"conf\" is no option, and there is nothing else to name; quote values that hold blanks or `;`",

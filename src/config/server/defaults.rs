@@ -20,3 +20,5 @@ pub const BODY_MIN_RATE: u64 = 64;
 pub const UNZIP_RATIO: u64 = 200;
 /// The largest file that may come out of a `ZSEND` archive, in bytes, unless bodies may be larger.
 pub const UNZIP_MAX: u64 = 64 * 1024 * 1024;
+/// The rights of the control socket.
+pub const CONTROL_MODE: u32 = 0o660;

@@ -34,7 +34,10 @@ impl Display for ServerConfig {
         lines.optional(Key::User, self.process.user.as_ref())?;
         lines.add(Key::Umask, format_args!("{:04o}", self.process.umask))?;
         lines.optional(Key::LogFile, self.log.file.as_ref().map(shown))?;
-        lines.verbosity(self.log.verbosity)
+        lines.verbosity(self.log.verbosity)?;
+        lines.optional(Key::ControlSocket, self.control.socket.as_ref().map(shown))?;
+        lines.add(Key::ControlMode, format_args!("{:04o}", self.control.mode))?;
+        lines.optional(Key::ControlGroup, self.control.group.as_ref())
     }
 }
 

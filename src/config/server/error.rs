@@ -43,6 +43,9 @@ pub enum UsageError {
     /// A value for an option that takes none.
     #[error("{0} takes no value")]
     UnwantedValue(String),
+    /// An option that means something with `--status` alone.
+    #[error("{0} needs --status")]
+    NeedsStatus(&'static str),
     /// Something that is no option.
     #[error("{} is no option{}", shown_operand(.0.as_ref()), OPERAND_ADVICE)]
     Operand(Option<String>),

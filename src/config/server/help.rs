@@ -43,7 +43,10 @@ Running
   -V             log everything
       --user NAME    become this user once listening; else root is refused
       --allow-root   stay root: for containers
+      --control-socket PATH  serve a socket there on which --status asks (key control_socket)
       --check        read everything, print what is in force, and end; exit status 0 or as below
+      --status       ask the server that runs (by this -F) what it is at; exit status 1 if something is wrong
+      --json         with --status: print it as JSON
   -h, --help     this text; exit status 1 with -h, 0 with --help
       --version  the version
 
@@ -62,7 +65,17 @@ mod tests {
         for letter in "abcdefFghiIklmopqrstTuvVwxz".chars() {
             assert!(HELP.lines().any(|line| line.starts_with(&format!("  -{letter}"))), "-{letter}");
         }
-        for long in ["--help", "--version", "--user", "--allow-root", "--check", "--no-extension"] {
+        for long in [
+            "--help",
+            "--version",
+            "--user",
+            "--allow-root",
+            "--check",
+            "--no-extension",
+            "--status",
+            "--json",
+            "--control-socket",
+        ] {
             assert!(HELP.contains(long), "{long}");
         }
         assert!(HELP.lines().all(|line| line.len() <= 110));

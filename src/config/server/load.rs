@@ -18,7 +18,9 @@ use super::env::Env;
 use super::error::{Diagnostics, Place, ServerConfigError, ServerProblem, UsageError};
 use super::key::Key;
 use super::reader::{self, Reader};
-use super::settings::{Limits, ListenAddress, LogSettings, Mode, ProcessSettings, ServerConfig, Verbosity};
+use super::settings::{
+    ControlSettings, Limits, ListenAddress, LogSettings, Mode, ProcessSettings, ServerConfig, Verbosity,
+};
 use super::{HostsAccess, defaults, file};
 use crate::proto::{Secret, quoted};
 use crate::text::why_unreadable;
@@ -56,6 +58,23 @@ pub fn load(line: &CommandLine, surroundings: &Env) -> Result<ServerConfig, Serv
 pub fn read_by_load(line: &CommandLine, surroundings: &Env) -> Vec<PathBuf> {
     let file = line.config_file(surroundings);
     file.into_iter().chain([surroundings.hosts_allow.clone(), surroundings.hosts_deny.clone()]).collect()
+}
+
+/// Where a server serves its control socket that runs by this command line and file, as far as they say; whatever else they
+/// hold, it is to be reached.
+///
+/// # Errors
+/// The file cannot be read, or what it says of that cannot be understood.
+pub fn control_socket(line: &CommandLine, surroundings: &Env) -> Result<Option<PathBuf>, ServerConfigError> {
+    let (mut said, mut findings) = (Vec::new(), Diagnostics::default());
+    if let Some(path) = line.config_file(surroundings) {
+        let file = (surroundings.read)(&path).map_err(|error| unreadable(&path, &error))?;
+        said = file::read(&file.bytes, &path, &mut Diagnostics::default());
+    }
+    said.extend(line.said.iter().cloned());
+    let socket = Reader { said, surroundings, findings: &mut findings }.path(Key::ControlSocket);
+    findings.finish()?;
+    Ok(socket)
 }
 
 /// Like [`load`], with a file that has been read.
@@ -119,6 +138,11 @@ fn assemble(line: &CommandLine, reader: &mut Reader<'_>) -> Option<ServerConfig>
             umask: reader.read(Key::Umask, reader::umask).unwrap_or(defaults::UMASK),
         },
         log: LogSettings { file: reader.path(Key::LogFile), verbosity: verbosity(reader) },
+        control: ControlSettings {
+            socket: reader.path(Key::ControlSocket),
+            mode: reader.read(Key::ControlMode, reader::rights).unwrap_or(defaults::CONTROL_MODE),
+            group: reader.read(Key::ControlGroup, reader::text),
+        },
         warnings: Vec::new(),
         mode: mode?,
     };

@@ -35,10 +35,10 @@ pub use filters::{FilterError, Filters};
 pub use fuzz::fuzz_server_conf;
 pub use help::HELP;
 pub use hosts_access::HostsAccess;
-pub use load::{load, read_by_load};
+pub use load::{control_socket, load, read_by_load};
 pub use network::{Network, NetworkError};
 pub use rules::{RuleError, Rules, Who};
 pub use settings::{
-    Limits, ListenAddress, LogSettings, Mode, Passphrase, ProcessSettings, Quota, RelaySettings, ServerConfig,
-    ServerTls, StoreSettings, UnzipLimits, Verbosity,
+    ControlSettings, Limits, ListenAddress, LogSettings, Mode, Passphrase, ProcessSettings, Quota, RelaySettings,
+    ServerConfig, ServerTls, StoreSettings, UnzipLimits, Verbosity,
 };

@@ -171,13 +171,19 @@ pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl Fn(&[u8]) -> Result<T
     }
 }
 
-/// Rights, in octal.
+/// Rights that are not given, in octal.
 pub(super) fn umask(value: &[u8]) -> Result<u32, Expected> {
-    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits
-        .and_then(|digits| u32::from_str_radix(digits, 8).ok())
-        .filter(|umask| *umask <= 0o777)
-        .ok_or_else(|| "three or four octal digits such as 0007".to_owned())
+    octal(value).ok_or_else(|| "three or four octal digits such as 0007".to_owned())
+}
+
+/// Rights, in octal.
+pub(super) fn rights(value: &[u8]) -> Result<u32, Expected> {
+    octal(value).ok_or_else(|| "rights in octal, such as 0660".to_owned())
+}
+
+fn octal(value: &[u8]) -> Option<u32> {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    u32::from_str_radix(digits, 8).ok().filter(|rights| *rights <= 0o777)
 }
 
 fn digits(value: &[u8]) -> Option<u64> {

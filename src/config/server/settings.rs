@@ -26,8 +26,10 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// How the process runs.
     pub process: ProcessSettings,
-    /// A value, and where it stands.
+    /// The log.
     pub log: LogSettings,
+    /// On which socket it is asked what it is at.
+    pub control: ControlSettings,
     /// What was understood though it was not written as it should be, or does not do what its author may think: one
     /// line each, with its option or its file and line.
     pub warnings: Vec<String>,
@@ -45,6 +47,7 @@ impl ServerConfig {
             limits: Limits::default(),
             process: ProcessSettings::default(),
             log: LogSettings::default(),
+            control: ControlSettings::default(),
             warnings: Vec::new(),
         }
     }
@@ -276,7 +279,24 @@ impl Default for ProcessSettings {
     }
 }
 
-/// A value, and where it stands.
+/// The control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlSettings {
+    /// Where it is; `None` for in systemd's `RUNTIME_DIRECTORY`, or nowhere without that.
+    pub socket: Option<PathBuf>,
+    /// Its rights.
+    pub mode: u32,
+    /// Its group, by name; nobody looked whether there is one.
+    pub group: Option<String>,
+}
+
+impl Default for ControlSettings {
+    fn default() -> Self {
+        Self { socket: None, mode: defaults::CONTROL_MODE, group: None }
+    }
+}
+
+/// The log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSettings {
     /// Where to; `None` for standard error.

@@ -107,6 +107,7 @@ fn a_directory_is_enough_and_the_defaults_are_stocks() {
             },
             process: ProcessSettings { daemon: false, user: None, allow_root: false, umask: 0o007 },
             log: LogSettings { file: None, verbosity: Verbosity::Normal },
+            control: ControlSettings { socket: None, mode: 0o660, group: None },
             warnings: Vec::new(),
         }
     );

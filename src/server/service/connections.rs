@@ -17,6 +17,7 @@ use crate::server::throttled_log::Subject;
 impl Service {
     pub(super) fn arrived(&mut self, id: ConnId, peer: SocketAddr) {
         let client = peer.ip().to_canonical();
+        self.status.accepted(self.admission.inside() + self.admission.waiting() + 1);
         match self.admission.arrive(id, client, self.net.now()) {
             Ok(gone) => {
                 debug!("client={peer} connected");
@@ -41,6 +42,7 @@ impl Service {
     }
 
     fn log_turned_away(&mut self, client: IpAddr, why: Rejected) {
+        self.status.turned_away(why, self.net.now());
         let (key, why) = match why {
             Rejected::Denied => ("denied", "hosts.allow and hosts.deny do not let it in".to_owned()),
             Rejected::TooMany(most) => {
@@ -101,6 +103,7 @@ impl Service {
     /// The server behind us lets a moved file go when its client ends the connection. Unless ours has done so, it must
     /// not look like that. And from now on, silence counts against the client; until now it was that server's turn.
     fn upstream_opened(&mut self, upstream: ConnId, client: ConnId) {
+        self.status.reached = Some(self.net.now());
         if let Some(mut io) = self.net.io(upstream)
             && let Err(error) = io.break_when_dropped()
         {
@@ -159,8 +162,8 @@ impl Service {
         let Backend::Storage(storage, _) = &mut self.backend else { return };
         let Some((_, Client::Session(session))) = self.clients.get_mut(&id) else { return };
         let Some(mut io) = self.net.io(id) else { return };
-        let log = &mut self.log;
-        let mut cx = Context { id, io: &mut io, storage, limits: &self.limits, log };
+        let (log, status) = (&mut self.log, &mut self.status);
+        let mut cx = Context { id, io: &mut io, storage, limits: &self.limits, log, status };
         let outcome = go_on(session, &mut cx);
         let is_resting = session.is_resting();
         match outcome {
@@ -210,8 +213,13 @@ impl Service {
             self.net.abort(relay.upstream());
         }
         let client = peer.ip().to_canonical();
+        let now = self.net.now();
+        self.status.failed(reason.code(), now);
+        if let Reason::Upstream(_) = reason {
+            self.status.upstream_failed(reason.to_string(), now);
+        }
         let text = format!("client={client} reason={} {reason}", reason.code());
-        self.log.warn(Subject::Client(client), &reason.log_key(), &text, self.net.now());
+        self.log.warn(Subject::Client(client), &reason.log_key(), &text, now);
         let end = if matches!(reason, Reason::Crowded { .. }) { End::Slow } else { End::Own };
         self.end(id, end);
     }

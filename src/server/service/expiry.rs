@@ -3,7 +3,7 @@
 use super::{Backend, Client, Service};
 use crate::net::{ConnId, ListenerConfig, Target};
 use crate::obs::Shown;
-use crate::tls::{Acceptor, CertificateReport, Connector, UnixTime};
+use crate::tls::{Acceptor, CertificateReport, Connector, Role, UnixTime};
 
 /// The certificates of the files that these were made of.
 pub(super) fn reports<'a>(
@@ -13,6 +13,12 @@ pub(super) fn reports<'a>(
     let ours = listener_config.tls.iter().flat_map(Acceptor::report);
     let upstream = target.and_then(|target| target.tls.as_ref());
     ours.chain(upstream.into_iter().flat_map(Connector::report))
+}
+
+/// When the first of the certificates ends that we show to clients, or to the server behind us.
+pub(super) fn first_end(listener_config: &ListenerConfig, target: Option<&Target>) -> Option<UnixTime> {
+    let ours = reports(listener_config, target).filter(|report| report.role != Role::Trusted);
+    ours.map(|report| report.certificate.validity.not_after).min_by_key(UnixTime::as_secs)
 }
 
 impl Service {

@@ -1,7 +1,9 @@
 //! All clients on one loop.
 
 mod connections;
+mod control;
 mod crowding;
+mod error;
 mod expiry;
 mod listen;
 mod reload;
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use log::info;
 
+use self::control::ControlClients;
+pub use self::error::StartError;
 use self::listen::listen;
 pub(super) use self::reload::policy;
 use self::reload::{listener_config, target};
@@ -23,6 +27,7 @@ use super::admission::{Admission, End};
 use super::paces::Paces;
 use super::relay::Relay;
 use super::session::Session;
+use super::status::ServerStatus;
 use super::storage::{Storage, open_root, unusable_dirs};
 use super::throttled_log::{Subject, ThrottledLog};
 use crate::config::server::{Limits, Mode, ServerConfig};
@@ -31,7 +36,7 @@ use crate::obs::{ExpiryLog, Watchdog};
 use crate::proto::server::Policy;
 use crate::proto::{Count, quoted};
 use crate::store::{StorageDir, StoreError, check_threads};
-use crate::tls::{SetupError, SuitesError, UnixTime, VersionsError};
+use crate::tls::UnixTime;
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
@@ -45,65 +50,6 @@ const STOPPING: Duration = Duration::from_secs(10);
 
 /// What becomes of connections that could not be accepted.
 const RETRIED: &str = "those that wait are tried again in a while";
-
-/// Why the server cannot start, or cannot take a configuration over.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The storage directory.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Certificates and keys.
-    #[error("{}{}", .0, where_the_passphrase_goes(.0))]
-    Tls(#[from] SetupError),
-    /// `-z`.
-    #[error("ssl_version (-z): {0}")]
-    Versions(#[from] VersionsError),
-    /// `-u`.
-    #[error("ssl_cipher (-u): {0}")]
-    Suites(#[from] SuitesError),
-    /// An address to listen on.
-    #[error("cannot listen on {address}: {error}{}", listen_advice(.error, *.port))]
-    Listen {
-        /// The address, or the name that comes to none.
-        address: String,
-        /// The port.
-        port: u16,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// The loop.
-    #[error("cannot set up the event loop: {0}")]
-    Io(#[from] io::Error),
-}
-
-impl StartError {
-    /// Whether a value, or a file that it names, is to blame: not an address that is taken.
-    pub fn is_of_configuration(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_of_configuration(),
-            Self::Listen { .. } | Self::Io(_) => false,
-            Self::Tls(_) | Self::Versions(_) | Self::Suites(_) => true,
-        }
-    }
-}
-
-fn where_the_passphrase_goes(error: &SetupError) -> &'static str {
-    if error.is_for_want_of_a_passphrase() {
-        " (-w; ssl_password_file, and upstream_ssl_password_file with -b)"
-    } else {
-        ""
-    }
-}
-
-fn listen_advice(error: &io::Error, port: u16) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; is another Tentacle server running?",
-        io::ErrorKind::AddrNotAvailable => "; it is none of this machine's addresses",
-        io::ErrorKind::PermissionDenied if port < 1024 => "; ports below 1024 are root's: start as root, with --user",
-        io::ErrorKind::PermissionDenied => "; a sandbox or a security module (SELinux, AppArmor) does not allow it",
-        _ => "",
-    }
-}
 
 /// A server that listens, with nothing else open and no thread started: the process may still become another user's and go
 /// to the background.
@@ -147,6 +93,12 @@ pub struct Service {
     clients: BTreeMap<ConnId, (SocketAddr, Client)>,
     log: ThrottledLog,
     paces: Paces,
+    status: ServerStatus,
+    control: ControlClients,
+    /// Where it listens.
+    addresses: Vec<SocketAddr>,
+    /// When the first of our own certificates ends.
+    certificate_end: Option<UnixTime>,
     /// When to look at which connections again, whether their sockets are ready or not.
     wakeups: BTreeSet<(Instant, ConnId)>,
     next_recount: Instant,
@@ -219,9 +171,11 @@ impl Bound {
 
     /// Starts the threads that the storage directory needs.
     pub fn start(self, root: Option<StorageDir>) -> Result<Service, StartError> {
+        let addresses = self.addresses();
         let Self { net, listeners, config, listener_config, target } = self;
         let mut expiry_log = ExpiryLog::new("peer", UnixTime::now());
         expiry_log.watch(expiry::reports(&listener_config, target.as_deref()));
+        let certificate_end = expiry::first_end(&listener_config, target.as_deref());
         let backend = match (&config.mode, root, target) {
             (Mode::Relay(_), _, Some(target)) => Backend::Relay(target),
             (Mode::Store(settings), Some(root), _) => {
@@ -246,6 +200,10 @@ impl Bound {
             clients: BTreeMap::new(),
             log: ThrottledLog::default(),
             paces: Paces::default(),
+            status: ServerStatus::new(now),
+            control: ControlClients::default(),
+            addresses,
+            certificate_end,
             wakeups: BTreeSet::new(),
             next_recount: now + RECOUNT,
             expiry_log,
@@ -266,7 +224,14 @@ impl Service {
     pub fn run(mut self, watchdog: &mut Watchdog, mut on_signal: impl FnMut(&mut Self, i32) -> bool) -> io::Result<()> {
         while !self.is_finished() {
             let later = self.wakeups.first().map(|&(at, _)| at);
-            let wake = [later, self.listing_due(), self.relief_due(), Some(self.recount_due()), self.stop_by];
+            let wake = [
+                later,
+                self.listing_due(),
+                self.relief_due(),
+                Some(self.recount_due()),
+                self.control.due(),
+                self.stop_by,
+            ];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
             for event in self.net.poll_once(until)? {
                 match event {
@@ -287,6 +252,7 @@ impl Service {
             }
             self.admit();
             self.relieve();
+            self.answer_waiting();
             self.check_threads()?;
             watchdog.feed(self.net.now());
         }
@@ -352,7 +318,8 @@ impl Service {
                 let text = format!("reason={word} no connection can be accepted: {error}; {advice}");
                 self.log.warn(Subject::Listener, word, &text, self.net.now());
             }
-            Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) | Event::Local(_) => {}
+            Event::Local(event) => self.asked_locally(event),
+            Event::Resolved(..) | Event::Connected(..) | Event::Signal(_) => {}
         }
     }
 

@@ -107,6 +107,7 @@ impl Service {
         }
         let target = if let Backend::Relay(target) = &self.backend { Some(&**target) } else { None };
         self.expiry_log.watch(expiry::reports(&listener_config, target));
+        self.certificate_end = expiry::first_end(&listener_config, target);
         for &listener in &self.listeners {
             self.net.set_listener_config(listener, Arc::clone(&listener_config));
         }
@@ -128,6 +129,7 @@ fn warn_of_restart(started: &ServerConfig, config: &ServerConfig) {
         (directory(started) != directory(config), "directory, durability, and storing or relaying at all"),
         (started.process != config.process, "user, umask and daemon"),
         (started.log != config.log, "log_file and verbose"),
+        (started.control != config.control, "control_socket, control_mode and control_group"),
     ] {
         if is_other {
             log::warn!("reloaded, but for {what}: these change with a restart");

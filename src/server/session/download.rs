@@ -61,7 +61,7 @@ enum Found {
 impl Session {
     pub(super) fn asked(&mut self, verb: Verb, name: FileName, cx: &mut Context<'_>) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
-            return self.refuse(name.as_bytes(), Refusal::NotAllowed);
+            return self.refuse(name.as_bytes(), Refusal::NotAllowed, cx);
         }
         let found = cx.storage.dir_of(name.as_bytes()).and_then(|dir| {
             let mut removals = dir.pending_removals(Some(&name));
@@ -88,7 +88,7 @@ impl Session {
             Ok(Found::File(source, dir)) if verb == Verb::Mv => self.move_file(&dir, source, cx),
             Ok(Found::File(source, dir)) if verb == Verb::Get => self.give(&dir, source, cx),
             Ok(Found::File(source, dir)) => self.send_source(&dir, source, None),
-            Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing),
+            Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing, cx),
             Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
         }
     }
@@ -101,13 +101,13 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         if error.is_missing() {
-            return self.refuse(name, Refusal::Missing);
+            return self.refuse(name, Refusal::Missing, cx);
         }
         // What is wrong with the whole disk shows with files that come as well.
         let is_of_disk = error.concerns_all();
         let (subject, word) = if is_of_disk { (Subject::Storage, "store") } else { (Subject::Reading, "unreadable") };
         cx.log.warn(subject, &error.log_key(), &format!("reason={word} {error}"), cx.io.now());
-        self.refuse(name, Refusal::Failed)
+        self.refuse(name, Refusal::Failed, cx)
     }
 
     /// Two clients that are moved one file would both count it as theirs alone.
@@ -119,7 +119,7 @@ impl Session {
                 self.send_source(dir, source, Some(moved))
             }
             None if self.moved.iter().any(|moved| moved.identity == identity) => {
-                self.refuse(name.as_bytes(), Refusal::Missing)
+                self.refuse(name.as_bytes(), Refusal::Missing, cx)
             }
             None => {
                 self.wait_for(Awaited::Mover(identity), Asked::File { verb: Verb::Mv, name }, cx);
@@ -161,7 +161,7 @@ impl Session {
             }
             Err(error) => {
                 cx.log.warn(Subject::Reading, "archive", &format!("file={name} reason=archive {error}"), cx.io.now());
-                self.refuse(name.as_bytes(), Refusal::Failed)
+                self.refuse(name.as_bytes(), Refusal::Failed, cx)
             }
         }
     }
@@ -169,7 +169,7 @@ impl Session {
     pub(super) fn list_asked(&mut self, word: ListArg, cx: &mut Context<'_>) -> Result<(), Reason> {
         let bytes = word.as_bytes();
         if !cx.storage.permits(&self.who(), Verb::Ls, bytes) {
-            return self.refuse(bytes, Refusal::NotAllowed);
+            return self.refuse(bytes, Refusal::NotAllowed, cx);
         }
         match cx.storage.dir_of(bytes) {
             Ok(dir) => {
@@ -232,7 +232,7 @@ impl Session {
                     Asked::File { verb, name } if is_over => self.asked(verb, name, cx)?,
                     Asked::Drop { name, size, hash } if is_over => self.drop_asked(name, size, hash, cx)?,
                     Asked::File { name, .. } | Asked::Drop { name, .. } => {
-                        self.refuse(name.as_bytes(), Refusal::Failed)?;
+                        self.refuse(name.as_bytes(), Refusal::Failed, cx)?;
                     }
                 }
                 Ok(None)
@@ -260,7 +260,7 @@ impl Session {
         let Task::Downloading(Download { size, .. }) = self.task else { return };
         self.body_begins(size, cx);
         if size == 0 {
-            self.body_sent();
+            self.body_sent(cx);
         }
     }
 
@@ -293,16 +293,17 @@ impl Session {
             self.extend_deadline(left - sent, cx);
         } else {
             cx.io.drain_by(cx.limits.idle_timeout, self.body.and_then(|body| body.due(0)));
-            self.body_sent();
+            self.body_sent(cx);
         }
         Ok(None)
     }
 
     /// The last byte of a body is on its way.
-    fn body_sent(&mut self) {
+    fn body_sent(&mut self, cx: &mut Context<'_>) {
         match std::mem::replace(&mut self.task, Task::Idle) {
             Task::Downloading(Download { name: Some(name), size, .. }) => self.log("gave", &name, size),
             Task::Downloading(Download { name: None, size, .. }) => {
+                cx.status.listed(self.client(), cx.io.now());
                 log::info!("client={} listed bytes={size}", self.peer);
             }
             _ => {}

@@ -106,7 +106,7 @@ impl Session {
     pub(super) fn page_asked(&mut self, word: ListArg, args: PageArgs, cx: &mut Context<'_>) -> Result<(), Reason> {
         let bytes = word.as_bytes();
         if !cx.storage.permits(&self.who(), Verb::List, bytes) {
-            return self.refuse(bytes, Refusal::NotAllowed);
+            return self.refuse(bytes, Refusal::NotAllowed, cx);
         }
         let dir = match cx.storage.dir_of(bytes) {
             Ok(dir) => dir,
@@ -178,7 +178,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), Verb::Drop, name.as_bytes()) {
-            return self.refuse(name.as_bytes(), Refusal::NotAllowed);
+            return self.refuse(name.as_bytes(), Refusal::NotAllowed, cx);
         }
         let found = cx.storage.dir_of(name.as_bytes()).and_then(|dir| {
             let mut removals = dir.pending_removals(Some(&name));
@@ -193,8 +193,8 @@ impl Session {
                 self.wait_for(Awaited::Removals(removals), Asked::Drop { name, size, hash }, cx);
                 Ok(())
             }
-            Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing),
-            Ok(Found::File(source, _)) if source.size() != size => self.refuse(name.as_bytes(), Refusal::Changed),
+            Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing, cx),
+            Ok(Found::File(source, _)) if source.size() != size => self.refuse(name.as_bytes(), Refusal::Changed, cx),
             Ok(Found::File(source, dir)) if self.given.remove(&source.state()) => {
                 self.drop_file(dir, name, source.identity(), cx)
             }
@@ -217,6 +217,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         self.log("dropped", &name, identity.size());
+        cx.status.collected.add(identity.size(), self.client(), cx.io.now());
         cx.storage.drop_file(cx.id, dir, name, identity);
         Ok(self.machine.dropping()?)
     }
@@ -233,6 +234,9 @@ impl Session {
                 Err(Refusal::Failed)
             }
         };
+        if let Err(refusal) = &answer {
+            cx.status.refused(refusal, cx.io.now());
+        }
         self.machine.dropped(answer)?;
         self.machine.resume()?;
         while let Some(event) = self.machine.poll_event() {
@@ -250,7 +254,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), Verb::Put, name.as_bytes()) {
-            return self.refuse(name.as_bytes(), Refusal::NotAllowed);
+            return self.refuse(name.as_bytes(), Refusal::NotAllowed, cx);
         }
         let dir = match cx.storage.dir_of(name.as_bytes()) {
             Ok(dir) => dir,
@@ -258,7 +262,7 @@ impl Session {
         };
         let may_replace = cx.storage.settings().overwrite && condition != Condition::Absent;
         if !may_replace && dir.exists(&name).unwrap_or(false) {
-            return self.refuse(name.as_bytes(), Refusal::Exists);
+            return self.refuse(name.as_bytes(), Refusal::Exists, cx);
         }
         self.take_into(Verb::Put, name, size, (dir, condition), cx)
     }
@@ -279,7 +283,7 @@ impl Session {
                 self.task = Task::Hashing { purpose: Hashing::Replace { name, hash, written }, _wanted: wanted };
                 Ok(())
             }
-            Ok(None) => self.refuse(name.as_bytes(), Refusal::Missing),
+            Ok(None) => self.refuse(name.as_bytes(), Refusal::Missing, cx),
             Err(error) => self.refuse_unreadable(name.as_bytes(), &error, cx),
         }
     }
@@ -310,10 +314,10 @@ impl Session {
         let (Hashing::Drop { name, hash, .. } | Hashing::Replace { name, hash, .. }) = &purpose;
         let identity = match result {
             Ok(hashed) if hashed.hash == *hash => hashed.identity,
-            Ok(_) => return self.refuse(name.as_bytes(), Refusal::Changed),
+            Ok(_) => return self.refuse(name.as_bytes(), Refusal::Changed, cx),
             Err(error) => {
                 cx.log.warn(Subject::Reading, "hash", &format!("file={name} reason=unreadable {error}"), cx.io.now());
-                return self.refuse(name.as_bytes(), Refusal::Failed);
+                return self.refuse(name.as_bytes(), Refusal::Failed, cx);
             }
         };
         match purpose {

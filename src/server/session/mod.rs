@@ -32,6 +32,7 @@ pub(super) use self::moved::MovedFile;
 use self::task::{Asked, Awaited, Task};
 use super::Reason;
 use super::ports::Connection;
+use super::status::ServerStatus;
 use super::storage::{Done, Storage};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Limits, Who};
@@ -74,6 +75,7 @@ pub(super) struct Context<'a> {
     pub(super) storage: &'a mut Storage,
     pub(super) limits: &'a Limits,
     pub(super) log: &'a mut ThrottledLog,
+    pub(super) status: &'a mut ServerStatus,
 }
 
 /// A client's certificate.
@@ -346,18 +348,24 @@ impl Session {
                 Ok(())
             }
             Event::Refused { verb, refusal, line } => {
+                cx.status.refused(&refusal, cx.io.now());
                 info!("client={} refused={verb}: {}: {line}", self.peer, refusal.own_words());
                 Ok(())
             }
             Event::MovesConfirmed => {
-                self.moved.drain(..).for_each(|moved| cx.storage.remove(&moved));
+                let (client, now) = (self.client(), cx.io.now());
+                for moved in self.moved.drain(..) {
+                    cx.status.collected.add(moved.identity.size(), client, now);
+                    cx.storage.remove(&moved);
+                }
                 Ok(())
             }
         }
     }
 
     /// Refuses a command with an answer to the client; the operator sees it only with `-v`, as with stock.
-    fn refuse(&mut self, name: &[u8], refusal: Refusal) -> Result<(), Reason> {
+    fn refuse(&mut self, name: &[u8], refusal: Refusal, cx: &mut Context<'_>) -> Result<(), Reason> {
+        cx.status.refused(&refusal, cx.io.now());
         info!("client={} refused={}: {}", self.peer, Quoted::of_bytes(name), refusal.own_words());
         self.task = Task::Idle;
         Ok(self.machine.refuse(refusal)?)

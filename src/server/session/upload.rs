@@ -45,7 +45,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
-            return self.refuse(name.as_bytes(), Refusal::NotAllowed);
+            return self.refuse(name.as_bytes(), Refusal::NotAllowed, cx);
         }
         let dir = match cx.storage.dir_of(name.as_bytes()) {
             Ok(dir) => dir,
@@ -54,7 +54,7 @@ impl Session {
             }
         };
         if !cx.storage.settings().overwrite && dir.exists(&name).unwrap_or(false) {
-            return self.refuse(name.as_bytes(), Refusal::Exists);
+            return self.refuse(name.as_bytes(), Refusal::Exists, cx);
         }
         self.take_into(verb, name, size, (dir, Condition::None), cx)
     }
@@ -72,7 +72,7 @@ impl Session {
             Ok(temp) => Sink::Temp(temp),
             Err(error) => {
                 let refusal = self.not_taken(&name, &error, cx);
-                return self.refuse(name.as_bytes(), refusal);
+                return self.refuse(name.as_bytes(), refusal, cx);
             }
         };
         self.take(verb, name, size, (condition, sink), cx)
@@ -126,14 +126,14 @@ impl Session {
         };
         let mut temp = match sink {
             Sink::Temp(temp) => temp,
-            Sink::Refused(refusal) => return self.refuse(name.as_bytes(), refusal),
+            Sink::Refused(refusal) => return self.refuse(name.as_bytes(), refusal, cx),
             Sink::RejectAfterBody(error) => return Err(Reason::NoDirectory(error)),
         };
         let has_room = temp.complete().map_err(NoTempFile::Full);
         match has_room.and_then(|()| temp.finish().map_err(NoTempFile::Failed)) {
             Err(error) => {
                 let refusal = self.not_taken(&name, &error, cx);
-                self.refuse(name.as_bytes(), refusal)
+                self.refuse(name.as_bytes(), refusal, cx)
             }
             Ok(archive) if verb == Verb::Zsend => {
                 Self::clear_deadline(cx);
@@ -184,17 +184,17 @@ impl Session {
             }
             Err(ArchiveError::Store(error)) => {
                 let refusal = self.not_stored(&name, &error, cx);
-                self.refuse(name.as_bytes(), refusal)
+                self.refuse(name.as_bytes(), refusal, cx)
             }
             Err(ArchiveError::Full(full)) => {
                 let refusal = self.not_taken(&name, &NoTempFile::Full(full), cx);
-                self.refuse(name.as_bytes(), refusal)
+                self.refuse(name.as_bytes(), refusal, cx)
             }
             Err(error) => {
                 let client = self.client();
                 let text = format!("client={client} file={name} reason=archive {error}");
                 cx.log.warn(Subject::Client(client), "archive", &text, cx.io.now());
-                self.refuse(name.as_bytes(), Refusal::BadArchive)
+                self.refuse(name.as_bytes(), Refusal::BadArchive, cx)
             }
         }
     }
@@ -211,14 +211,15 @@ impl Session {
         match result {
             Ok(()) => {
                 self.log("stored", name, size);
+                cx.status.stored.add(size, self.client(), cx.io.now());
                 cx.log.stored(cx.io.now());
                 Ok(self.machine.stored()?)
             }
-            Err(StoreError::Exists(_)) if replaces => self.refuse(name.as_bytes(), Refusal::Changed),
-            Err(StoreError::Exists(_)) => self.refuse(name.as_bytes(), Refusal::Exists),
+            Err(StoreError::Exists(_)) if replaces => self.refuse(name.as_bytes(), Refusal::Changed, cx),
+            Err(StoreError::Exists(_)) => self.refuse(name.as_bytes(), Refusal::Exists, cx),
             Err(error) => {
                 let refusal = self.not_stored(name, &error, cx);
-                self.refuse(name.as_bytes(), refusal)
+                self.refuse(name.as_bytes(), refusal, cx)
             }
         }
     }

@@ -7,6 +7,7 @@ mod crash_points;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -16,6 +17,7 @@ pub(crate) use super::ports::Connection;
 use super::ports::FileStore;
 pub(crate) use super::session::PumpOutcome;
 use super::session::{Context, Session};
+use super::status::ServerStatus;
 use super::storage::{Done, FILE_MODE, Storage};
 use super::throttled_log::ThrottledLog;
 use crate::config::server::{Filters, Limits, StoreSettings};
@@ -46,6 +48,7 @@ struct Process {
     storage: Storage,
     store_worker: ModelStoreWorker,
     log: ThrottledLog,
+    status: ServerStatus,
     /// For the next search.
     done: Vec<(ConnId, Done)>,
     /// Done, and not yet [reported](TestServer::woken).
@@ -125,6 +128,7 @@ impl TestServer {
     }
 
     /// Starts a process, which sweeps what the last one has left.
+    #[expect(clippy::disallowed_methods, reason = "nobody asks for how long it has been up")]
     pub(crate) fn start(&mut self) {
         self.disk.start();
         let sinks = Arc::new(SteppingSinks::AT_SITE);
@@ -140,7 +144,8 @@ impl TestServer {
         let storage = storage.expect("there is nothing to fail");
         let store_worker = store_worker.expect("a storage has one");
         let log = ThrottledLog::default();
-        self.process = Some(Process { storage, store_worker, log, done: Vec::new(), unreported: Vec::new() });
+        let status = ServerStatus::new(Instant::now());
+        self.process = Some(Process { storage, store_worker, log, status, done: Vec::new(), unreported: Vec::new() });
     }
 
     /// The process is gone, and its sessions must be dropped. What they were writing stays behind.
@@ -168,9 +173,9 @@ impl TestServer {
     /// Lets a session go on; `None` where it has ended.
     pub(crate) fn pump(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
         let process = self.process.as_mut()?;
-        let Process { storage, log, done, unreported, .. } = process;
+        let Process { storage, log, status, done, unreported, .. } = process;
         let mine = done.iter().position(|&(id, _)| id == session.id).map(|at| done.remove(at).1);
-        let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log };
+        let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log, status };
         let pause = at_site(&self.disk, || {
             let pause = match mine {
                 Some(done) => session.session.done(done, &mut cx),
@@ -183,8 +188,8 @@ impl TestServer {
 
     /// A session begins.
     pub(crate) fn open(&mut self, session: &mut TestSession, io: &mut dyn Connection) -> Option<PumpOutcome> {
-        let Process { storage, log, unreported, .. } = self.process.as_mut()?;
-        let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log };
+        let Process { storage, log, status, unreported, .. } = self.process.as_mut()?;
+        let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log, status };
         at_site(&self.disk, || {
             let pause = session.session.opened(&mut cx);
             session.look_up(pause, &mut cx, &self.disk, unreported)

@@ -62,6 +62,7 @@ fn the_defaults_in_the_shipped_file_are_the_defaults() {
         "max_connections_per_client",
         "unzip_ratio",
         "unzip_max",
+        "control_mode",
     ];
     for name in names {
         let said = format!("{}\n", uncomment(name));
@@ -104,7 +105,9 @@ fn value_of(key: Key) -> &'static str {
         | Key::Timeout
         | Key::UnzipRatio => "7",
         Key::InvalidChars => r"?\[\]\/\\=+<>:;',*~",
-        Key::Directory
+        Key::ControlMode => "0666",
+        Key::ControlSocket
+        | Key::Directory
         | Key::LogFile
         | Key::SslCa
         | Key::SslCert
@@ -117,7 +120,7 @@ fn value_of(key: Key) -> &'static str {
         Key::Umask => "0027",
         Key::Compression | Key::Extension | Key::UpstreamSsl => "0",
         Key::UpstreamSslPin => "0000000000000000000000000000000000000000000000000000000000000000",
-        Key::Password | Key::ProxyIp | Key::SslCipher | Key::SslPassword | Key::User => "other",
+        Key::ControlGroup | Key::Password | Key::ProxyIp | Key::SslCipher | Key::SslPassword | Key::User => "other",
     }
 }
 
