@@ -24,6 +24,7 @@
 //!   Pure: no I/O, no clock.
 //! - [`control`]: the control socket's protocol: what a running daemon or server is asked, and what it answers. Pure.
 //! - [`proto`]: the wire protocol: a client's session and a server's. Pure as well: bytes in, bytes and events out.
+//! - `bandwidth`: how fast bytes may come from peers and go to them, and when. Pure.
 //! - `budget`: what peers together may make us hold.
 //! - [`testing`]: what tests, benches and the demo use: an imitation of a stock server that misbehaves on demand, and our
 //!   server on a thread.
@@ -54,6 +55,7 @@
 //! The arrows go `bin → cli → {collector, server, client} → {config, obs} → {store, net} → {tls, sync, control} → proto`: a module
 //! imports what is to its right. Of those to its right, `config` and `obs` use types alone.
 
+pub mod bandwidth;
 mod budget;
 pub mod cli;
 mod client;

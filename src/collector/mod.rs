@@ -5,6 +5,7 @@ mod agent_order;
 mod all_sites;
 mod commit_queue;
 mod configuring;
+mod limited_net;
 mod machine;
 mod monitor;
 mod ports;

@@ -34,6 +34,10 @@ pub(super) trait Network {
 /// An open connection, as its session uses it: [`Io`], whose methods these are.
 pub(super) trait Connection: Compressible {
     fn now(&self) -> Instant;
+    /// The time that the peer's pace is measured by: it stands still while a limit of ours keeps the peer waiting.
+    fn peer_time(&self) -> Instant {
+        self.now()
+    }
     /// The date.
     fn date(&self) -> UnixTime;
     /// What the site has shown, over TLS.
@@ -41,6 +45,8 @@ pub(super) trait Connection: Compressible {
     fn has_buffered(&mut self) -> bool;
     fn wake(&mut self);
     fn set_deadline(&mut self, wait: Option<Duration>);
+    /// How long the connection has until its deadline, if it has one.
+    fn time_left(&mut self) -> Option<Duration>;
 }
 
 /// Who makes files durable and publishes them: [`Committer`], whose methods these are.
@@ -142,6 +148,10 @@ impl Connection for Io<'_> {
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
         self.set_deadline(wait);
+    }
+
+    fn time_left(&mut self) -> Option<Duration> {
+        self.time_left()
     }
 }
 

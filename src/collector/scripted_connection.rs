@@ -85,4 +85,8 @@ impl Connection for ScriptedConnection {
     fn set_deadline(&mut self, wait: Option<Duration>) {
         self.deadline = wait.map(|wait| after(self.now, wait));
     }
+
+    fn time_left(&mut self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(self.now))
+    }
 }

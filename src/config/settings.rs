@@ -8,8 +8,11 @@ use std::time::Duration;
 use super::defaults;
 use super::keys::{Reload, Tables, keys};
 use super::source::{SecretFile, SecretPurpose, UnreadSecret};
-use super::toml_conf::{FilePath, Flag, Globs, Number, Password, Permissions, Proxy, Size, Text, Time, Tls, Word};
+use super::toml_conf::{
+    Bandwidth, FilePath, Flag, Globs, Number, Password, Permissions, Proxy, Size, Text, Time, Tls, Word,
+};
 use super::words::DURABILITIES;
+use crate::bandwidth::Timetable;
 use crate::proto::{Fingerprint, Secret, quoted};
 use crate::store::{Durability, Publish, Waiting};
 use crate::sync::{Delivery, Patterns};
@@ -68,6 +71,9 @@ keys! {
 
         /// How many bytes these may have.
         max_spool_bytes: u64 = 2 << 30, Size(1), AtOnce;
+
+        /// How many bytes a second all sites together may send us, and we them, by the time of the week.
+        bwlimit: Timetable = Timetable::OFF, Bandwidth, AtOnce;
 
         /// The most connections open at once, over all sites.
         max_connections: usize = 1024, Number(1..=MOST_CONNECTIONS_OVERALL), AtOnce;
@@ -174,6 +180,9 @@ keys! {
 
         /// The slowest a body may come, in bytes per second, on average after `timeout`; 0 for any.
         min_rate: u64 = 64, Size(0), Site;
+
+        /// How many bytes a second the site may send us, and we it, by the time of the week.
+        bwlimit: Timetable = Timetable::OFF, Bandwidth, Site;
 
         /// How long one round may go on taking new files; what is left is the next round's, which follows at once.
         round_limit: Duration = 300 * SECOND, Time(SECOND..=LONGEST), Site;

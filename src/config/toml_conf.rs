@@ -17,7 +17,7 @@ mod values;
 use toml::de::{DeTable, DeValue};
 
 use self::group::Groups;
-pub(super) use self::kinds::{FilePath, Flag, Globs, Kind, Number, Permissions, Size, Text, Time, Word};
+pub(super) use self::kinds::{Bandwidth, FilePath, Flag, Globs, Kind, Number, Permissions, Size, Text, Time, Word};
 pub(super) use self::proxy::{Proxy, host_of};
 pub(super) use self::reader::Layers;
 use self::reader::{Document, In, Reader};

@@ -105,6 +105,15 @@ pub struct Amount {
     pub bytes: u64,
 }
 
+/// A limit on bandwidth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BandwidthAnswer {
+    /// By the time of the week, as the configuration has it; empty where that is unknown.
+    pub timetable: String,
+    /// What is in force now; none where no limit is.
+    pub bytes_per_second: Option<u64>,
+}
+
 /// The daemon as a whole. Times are in seconds unless their name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonAnswer {
@@ -132,6 +141,9 @@ pub struct DaemonAnswer {
     pub committing: u64,
     /// What is safe here and not published yet.
     pub unpublished: Amount,
+    /// The limit on the bandwidth of all sites together.
+    #[serde(default)]
+    pub bwlimit: BandwidthAnswer,
     /// How long it took to make files durable.
     #[serde(default)]
     pub commits: CommitsAnswer,

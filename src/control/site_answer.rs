@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Amount;
+use super::{Amount, BandwidthAnswer};
 
 /// What a site is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct SiteAnswer {
     /// Its last round.
     #[serde(default)]
     pub last_round: Option<RoundAnswer>,
+    /// The limit on its bandwidth.
+    #[serde(default)]
+    pub bwlimit: BandwidthAnswer,
     /// Connections that collect from it or stay open for its next round.
     pub connections: u64,
     /// What its server understands.

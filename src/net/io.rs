@@ -9,6 +9,7 @@ use rustix::net::sockopt;
 
 use super::conn::{OnDeadline, Origin};
 use super::{ByteStream, Compressible, Compression, CompressionPlace, ConnId, Failure, ListenerConfig, Net};
+use crate::deadline::after;
 use crate::tls::{FileSent, PeerDescription, Received, Sent, Stream};
 
 /// How many bytes a connection may move before the others have their turn.
@@ -209,7 +210,15 @@ impl<'a> Io<'a> {
         }
     }
 
-    /// The same, after a body was written: whatever its progress, the peer must have taken it by `drained_by`.
+    /// How long the peer has until it fails, if it makes no progress: what [`Io::set_deadline`] granted, less the time since
+    /// it made some. `None` without a deadline.
+    pub fn time_left(&mut self) -> Option<Duration> {
+        let now = self.now();
+        let progress_timeout = self.net.conn_and_scratch(self.id).0.progress_timeout?;
+        Some(after(progress_timeout.since, progress_timeout.wait).saturating_duration_since(now))
+    }
+
+    /// As [`Io::set_deadline`], after a body was written: whatever its progress, the peer must have taken it by `drained_by`.
     pub fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
         self.net.set_progress_timeout(self.id, wait, OnDeadline::Fail, drained_by);
     }

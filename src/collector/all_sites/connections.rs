@@ -17,7 +17,7 @@ impl Collector {
         let Some(site) = &mut self.sites[key] else { return };
         let offer = site.offers_certificate();
         let Some(running) = &mut site.running else { return };
-        let id = self.net.open(Arc::clone(&site.target), offer);
+        let id = self.net.open(key, Arc::clone(&site.target), offer);
         running.connections.push(id);
         self.connections_opened = self.connections_opened.wrapping_add(1);
         self.sessions.insert(id, Session::new(key, ConnectionKey(self.connections_opened)));

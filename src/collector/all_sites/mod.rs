@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::tz::TimeZone;
 use signal_hook::consts::SIGHUP;
 
 use self::control::ControlClients;
@@ -26,14 +27,15 @@ use self::stop::Stop;
 use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
 use super::configuring::{Centres, ConfigSession};
+use super::limited_net::LimitedNet;
 use super::machine::Machine;
 use super::monitor::Monitor;
-use super::ports::Network;
 use super::report::RoundReport;
 use super::resources::{Opened, StartError, open_all, withdraw};
 use super::session::Session;
 use super::site::Site;
 use super::status::{SiteStatus, summary};
+use crate::bandwidth::Timetable;
 use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
@@ -66,7 +68,7 @@ pub struct Ended {
 
 /// Collects from all sites.
 pub struct Collector {
-    net: Box<dyn Network>,
+    net: LimitedNet,
     commit_queue: CommitQueue,
     schedule: Schedule,
     sites: Vec<Option<Site>>,
@@ -114,7 +116,7 @@ pub struct Collector {
 
 /// What a collector works with.
 pub(super) struct Deps {
-    pub(super) net: Box<dyn Network>,
+    pub(super) net: LimitedNet,
     pub(super) commit_queue: CommitQueue,
     /// What the run before has published and not seen gone.
     pub(super) outstanding: Vec<Outstanding>,
@@ -191,7 +193,9 @@ impl Collector {
         let (state_dir, budgets) = (settings.state_dir().to_owned(), Budgets::default());
         let centres = Centres::new(notify, net.now());
         let machine = (mode == Mode::Forever).then(|| Machine::start(&state_dir)).transpose()?;
-        let deps = Deps { net: Box::new(net), commit_queue, outstanding, spools, budgets, state_dir, centres, machine };
+        let mut net = LimitedNet::new(Box::new(net), TimeZone::system);
+        net.limit_all(&settings.bwlimit);
+        let deps = Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres, machine };
         let options = RunOptions { mode, max_connections: settings.max_connections };
         let mut collector = Self::with(deps, sites, options, Schedule::new(fastrand::u64(..)), observer);
         collector.adopt_monitor(&settings.monitor);
@@ -296,6 +300,7 @@ impl Collector {
     /// The site of this key is no more: another may have it.
     fn free_key(&mut self, key: usize) {
         self.statuses.remove(&key);
+        self.net.limit_site(key, &Timetable::OFF);
         self.free_keys.push(key);
     }
 

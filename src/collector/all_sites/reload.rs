@@ -73,6 +73,7 @@ impl Collector {
     pub fn reload(&mut self, settings: &Settings) -> Reloaded {
         let opened = open_all(settings, &mut self.spools);
         self.max_connections = settings.max_connections;
+        self.net.limit_all(&settings.bwlimit);
         self.commit_queue.set_max_spool(settings.max_spool());
         // Sites may lead elsewhere now; where they do not, that shows again.
         self.commit_queue.same_server = SameServer::default();
@@ -135,6 +136,8 @@ impl Collector {
                 key
             }
             Some(key) => {
+                // Also for the round under way.
+                self.net.limit_site(key, &resources.settings.bwlimit);
                 if let Some(site) = &mut self.sites[key] {
                     if site.is_leaving() {
                         reloaded.added.push(name);
@@ -176,6 +179,7 @@ impl Collector {
     pub(super) fn add(&mut self, key: usize, resources: SiteResources) {
         let known = self.removed_sites.remove(&resources.settings.name);
         let history = known.unwrap_or_else(|| self.budgets.new_history());
+        self.net.limit_site(key, &resources.settings.bwlimit);
         self.sites[key] = Some(Site::new(key, resources, history, self.budgets.listed.clone()));
     }
 

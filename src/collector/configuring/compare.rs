@@ -63,7 +63,7 @@ pub fn compare(
     let in_step = InStepFile::new(settings.state_dir(), &site.name, &incoming).look_at()?;
     let centre = CentralFiles::look_at(&incoming)?;
     let mut comparing = Comparing { centre, in_step, item, now: net.now(), end: Ok(Vec::new()) };
-    Runner::new(net, &[RunSite { settings: site, target }], 1, &mut comparing).run()?;
+    Runner::new(net, &[RunSite { settings: site, target }], settings, &mut comparing).run()?;
     let Comparing { centre, end, now, .. } = comparing;
     Ok(Compared { centre, at_site: end?, now })
 }

@@ -80,7 +80,7 @@ impl ConfigRounds<'_> {
         for (name, reason) in unusable {
             work.not_begun(&name, Some(Interruption::Failed(reason)));
         }
-        Ok(Runner::new(net, &run_sites, settings.max_connections, &mut work).run()?)
+        Ok(Runner::new(net, &run_sites, settings, &mut work).run()?)
     }
 
     fn policy(&self) -> RoundPolicy {

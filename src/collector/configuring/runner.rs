@@ -5,12 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::tz::TimeZone;
 use log::info;
 
 use super::outcome::Interruption;
 use super::session::{ConfigContext, ConfigPumped, ConfigSession};
 use crate::collector::Reason;
-use crate::config::SiteSettings;
+use crate::collector::limited_net::LimitedNet;
+use crate::config::{Settings, SiteSettings};
 use crate::net::{ConnId, Event, Failure, Net, Phase, Target};
 use crate::proto::quoted;
 use crate::sync::remote_config::{CentreStep, StepOutcome, Steps};
@@ -56,7 +58,7 @@ struct Conversation<S> {
 
 /// The loop.
 pub(super) struct Runner<'a, W: Work> {
-    net: Net,
+    net: LimitedNet,
     sites: &'a [RunSite],
     work: &'a mut W,
     most_connections: usize,
@@ -65,14 +67,20 @@ pub(super) struct Runner<'a, W: Work> {
 }
 
 impl<'a, W: Work> Runner<'a, W> {
-    /// Connects to nothing yet.
-    pub(super) fn new(net: Net, sites: &'a [RunSite], most_connections: usize, work: &'a mut W) -> Self {
+    /// Connects to nothing yet. What holds for all sites together is in `settings`.
+    pub(super) fn new(net: Net, sites: &'a [RunSite], settings: &Settings, work: &'a mut W) -> Self {
+        let mut net = LimitedNet::new(Box::new(net), TimeZone::system);
+        net.limit_all(&settings.bwlimit);
+        for (key, RunSite { settings, .. }) in sites.iter().enumerate() {
+            net.limit_site(key, &settings.bwlimit);
+        }
         let attempt = |(site, RunSite { settings, .. }): (usize, &RunSite)| {
             let tls = settings.tls.as_ref();
             let offer = tls.is_some_and(|tls| tls.identity.is_some() && tls.offer != ClientCertPolicy::Never);
             Attempt { site, offer, steps: None }
         };
         let waiting = sites.iter().enumerate().map(attempt).collect();
+        let most_connections = settings.max_connections;
         Self { net, sites, work, most_connections, waiting, open: HashMap::new() }
     }
 
@@ -107,30 +115,25 @@ impl<'a, W: Work> Runner<'a, W> {
         while self.open.len() < self.most_connections.max(1)
             && let Some(attempt) = self.waiting.pop_front()
         {
-            let id = self.net.open(Arc::clone(&self.sites[attempt.site].target), attempt.offer);
+            let id = self.net.open(attempt.site, Arc::clone(&self.sites[attempt.site].target), attempt.offer);
             let session = ConfigSession::open(attempt.site);
             self.open.insert(id, Conversation { attempt, session });
         }
     }
 
     fn pump(&mut self, id: ConnId) {
-        let now = self.net.now();
-        while let Some(Conversation { attempt, session }) = self.open.get_mut(&id)
-            && let Some(mut io) = self.net.io(id)
-        {
-            let site = attempt.site;
-            let steps = attempt.steps.get_or_insert_with(|| self.work.begin(site, now));
-            let settings = &self.sites[site].settings;
-            let pumped = session.pump(&mut ConfigContext { io: &mut io, settings, steps });
-            self.work.went_on(site, steps, now);
+        while let Some(pumped) = self.go_on(id) {
             match pumped {
                 Ok(ConfigPumped::Blocked) => return,
                 Ok(ConfigPumped::Ask(step)) => {
-                    steps.after(self.work.ask(site, step));
-                    session.resume();
+                    if let Some(Conversation { attempt: Attempt { site, steps: Some(steps), .. }, session }) =
+                        self.open.get_mut(&id)
+                    {
+                        steps.after(self.work.ask(*site, step));
+                        session.resume();
+                    }
                 }
                 Ok(ConfigPumped::Finished) => {
-                    session.quit(&mut io);
                     self.net.close(id);
                     self.end(id, None);
                 }
@@ -142,6 +145,21 @@ impl<'a, W: Work> Runner<'a, W> {
                 Err(reason) => self.broke(id, reason),
             }
         }
+    }
+
+    /// Lets a connection's session go on; `None` if it has none.
+    fn go_on(&mut self, id: ConnId) -> Option<Result<ConfigPumped, Reason>> {
+        let now = self.net.now();
+        let Conversation { attempt: Attempt { site, steps, .. }, session } = self.open.get_mut(&id)?;
+        let mut io = self.net.io(id)?;
+        let steps = steps.get_or_insert_with(|| self.work.begin(*site, now));
+        let settings = &self.sites[*site].settings;
+        let pumped = session.pump(&mut ConfigContext { io: &mut *io, settings, steps });
+        if let Ok(ConfigPumped::Finished) = pumped {
+            session.quit(&mut *io);
+        }
+        self.work.went_on(*site, steps, now);
+        Some(pumped)
     }
 
     fn failed(&mut self, id: ConnId, failure: Failure) {

@@ -245,7 +245,7 @@ impl ConfigSession {
     fn extend_deadline(&self, cx: &mut ConfigContext<'_>) {
         let timeout = cx.settings.timeout;
         let wait = match (self.driver.want(), self.pace) {
-            (Want::Body(left) | Want::Supply(left), Some(pace)) => pace.wait(left, timeout, cx.io.now()),
+            (Want::Body(left) | Want::Supply(left), Some(pace)) => pace.wait(left, timeout, cx.io.peer_time()),
             _ => timeout,
         };
         cx.io.set_deadline(Some(wait));
@@ -334,7 +334,7 @@ impl ConfigSession {
     }
 
     fn begin_body(&mut self, size: u64, cx: &mut ConfigContext<'_>) {
-        self.pace = Some(BodyPace::new(cx.io.now(), size, cx.settings.timeout, cx.settings.min_rate));
+        self.pace = Some(BodyPace::new(cx.io.peer_time(), size, cx.settings.timeout, cx.settings.min_rate));
         cx.io.set_deadline(Some(cx.settings.timeout));
     }
 }

@@ -25,7 +25,7 @@ impl Body {
     /// One of `size` bytes begins.
     pub(super) fn begin(&mut self, size: u64, cx: &mut Context<'_>) {
         let settings = &cx.site.settings;
-        *self = Self::Moving(BodyPace::new(cx.io.now(), size, settings.timeout, settings.min_rate));
+        *self = Self::Moving(BodyPace::new(cx.io.peer_time(), size, settings.timeout, settings.min_rate));
         self.extend_deadline(size, cx);
     }
 
@@ -33,7 +33,7 @@ impl Body {
     pub(super) fn extend_deadline(&self, left: u64, cx: &mut Context<'_>) {
         let timeout = cx.site.settings.timeout;
         let wait = match self {
-            Self::Moving(pace) => pace.wait(left, timeout, cx.io.now()),
+            Self::Moving(pace) => pace.wait(left, timeout, cx.io.peer_time()),
             Self::None | Self::Held(..) => timeout,
         };
         cx.io.set_deadline(Some(wait));
@@ -42,7 +42,7 @@ impl Body {
     /// There is no room for more of the body: the site cannot be told apart from a slow one until there is.
     pub(super) fn hold(&mut self, cx: &mut Context<'_>) {
         if let Self::Moving(pace) = *self {
-            *self = Self::Held(pace, cx.io.now());
+            *self = Self::Held(pace, cx.io.peer_time());
             cx.io.set_deadline(None);
         }
     }
@@ -50,7 +50,7 @@ impl Body {
     /// There is room: a body that was held, and of which `left` bytes have not come yet, goes on.
     pub(super) fn resume(&mut self, left: u64, cx: &mut Context<'_>) {
         if let Self::Held(mut pace, since) = *self {
-            pace.put_off(cx.io.now().saturating_duration_since(since));
+            pace.put_off(cx.io.peer_time().saturating_duration_since(since));
             *self = Self::Moving(pace);
             self.extend_deadline(left, cx);
         }

@@ -37,9 +37,8 @@ impl Network for Ports {
         self.0.borrow().scheduler.now
     }
 
-    /// Always the same day: no certificate ends in this world.
     fn date(&self) -> UnixTime {
-        today()
+        date(&self.0)
     }
 
     fn max_loop_latency(&self) -> Duration {
@@ -287,8 +286,9 @@ impl ByteStream for Bare<'_, '_> {
     }
 }
 
-fn today() -> UnixTime {
-    UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000))
+/// Worlds begin at midnight of one day, and end long before any certificate.
+fn date(world: &RefCell<World>) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000) + world.borrow().scheduler.age())
 }
 
 impl Connection for End<'_> {
@@ -297,7 +297,7 @@ impl Connection for End<'_> {
     }
 
     fn date(&self) -> UnixTime {
-        today()
+        date(self.world)
     }
 
     fn peer(&mut self) -> Option<PeerDescription> {
@@ -330,6 +330,12 @@ impl Connection for End<'_> {
         if let Some((link, scheduler)) = world.link(self.id) {
             link.deadline = wait.map(|wait| scheduler.now + wait);
         }
+    }
+
+    fn time_left(&mut self) -> Option<Duration> {
+        let mut world = self.world.borrow_mut();
+        let (link, scheduler) = world.link(self.id)?;
+        Some(link.deadline?.saturating_duration_since(scheduler.now))
     }
 }
 

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::adapters::Ports;
 use super::agents::Agents;
 use super::buffer::Buffer;
@@ -15,11 +17,13 @@ use super::run_counts::RunCounts;
 use super::scheduler::{Crash, FaultRates, Scheduler, SimEvent, Trace};
 use super::server::{Files, MISBEHAVIORS, Misbehavior, SitePassword};
 use super::world::{FIRST_PORT, RELOAD, Site, THIN, World};
+use crate::bandwidth::Timetable;
 use crate::budget::Budget;
 use crate::collector::RoundReport;
 use crate::collector::all_sites::{Budgets, Collector, Deps, Mode, RunOptions};
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::configuring::Centres;
+use crate::collector::limited_net::LimitedNet;
 use crate::collector::resources::open_all;
 use crate::config::{Settings, SiteSettings};
 use crate::server::test_server::{TestServer, memory_dir};
@@ -137,8 +141,10 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
         }
     }
     let opened = open_all(settings, &mut spools);
+    let mut net = LimitedNet::new(Box::new(ports.clone()), || TimeZone::UTC);
+    net.limit_all(&settings.bwlimit);
     let deps = Deps {
-        net: Box::new(ports.clone()),
+        net,
         commit_queue: CommitQueue::new(Box::new(ports), settings.max_spool()),
         outstanding,
         spools,
@@ -243,6 +249,9 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
         site.password = if kind.password == SitePassword::None { None } else { SitePassword::Known.secret() };
         site.extension = speaks_extension(scheduler.seed, number);
         site.compression = is_compressed(scheduler.seed, number);
+        if scale.rough {
+            site.bwlimit = bwlimit(scheduler.seed / 3 + number as u64);
+        }
         if scale.rough && scheduler.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
         }
@@ -255,6 +264,7 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
     let tight = scale.rough && scale.sites > 1 && scheduler.strikes(300_000);
     Settings {
         state_dir: Some(PathBuf::new()),
+        bwlimit: if scale.rough { bwlimit(scheduler.seed / 5) } else { Timetable::OFF },
         durability: if scale.rough && scheduler.strikes(150_000) { Durability::None } else { Durability::Fsync },
         publish: if scale.rough && scheduler.chance.bool() { Publish::Paced } else { Publish::AtOnce },
         max_connections: if tight { 8 } else { 1024 },
@@ -272,6 +282,13 @@ fn speaks_extension(seed: u64, site: usize) -> bool {
 /// Whether it is to ask for compression there: at half of the sites, or as `SIM_COMPRESSION` asks for.
 fn is_compressed(seed: u64, site: usize) -> bool {
     super::variable("SIM_COMPRESSION").map_or((seed / 2 + site as u64).is_multiple_of(2), |switch| switch != 0)
+}
+
+/// In every other life a limit, which is another one from some minute on. The model's day begins at midnight.
+fn bwlimit(seed: u64) -> Timetable {
+    let limit = ["off", "8K", "off", "64K", "off", "00:00,8K 00:01,off 00:02,16K", "off", "00:00,off 00:01,8K"];
+    let count = limit.len() as u64;
+    limit[usize::try_from(seed % count).expect("few limits")].parse().expect("a limit")
 }
 
 fn populate(

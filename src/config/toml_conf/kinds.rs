@@ -10,6 +10,7 @@ use super::super::units::{format_duration, format_size};
 use super::super::words::word_for;
 use super::reader::Layers;
 use super::values;
+use crate::bandwidth::{Timetable, TimetableError};
 use crate::sync::Patterns;
 
 /// A kind of value.
@@ -98,6 +99,24 @@ impl Kind<u64> for Size {
 
     fn write(self, value: &u64, key: &'static str, table: &mut Table) {
         table.insert(key.to_owned(), format_size(*value).into());
+    }
+}
+
+/// A limit on the bandwidth, by the time of the week.
+pub(in crate::config) struct Bandwidth;
+
+impl Kind<Timetable> for Bandwidth {
+    fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<Timetable> {
+        let (text, found) = layers.located(key, values::timetable)?;
+        let read: Result<Timetable, TimetableError> = text.parse();
+        if let Err(error) = &read {
+            layers.reader.error(found.line, format!("{key}: {error}"));
+        }
+        read.ok()
+    }
+
+    fn write(self, value: &Timetable, key: &'static str, table: &mut Table) {
+        table.insert(key.to_owned(), value.to_string().into());
     }
 }
 

@@ -20,6 +20,12 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, Expected> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(|| "text in quotes".to_owned())
 }
 
+/// The text of a timetable of limits.
+pub(super) fn timetable(value: &DeValue<'_>) -> Result<String, Expected> {
+    let expected = "a limit in quotes such as \"512K\", or a timetable of limits such as \"08:00,512K 19:00,10M\"";
+    text(value).map_err(|_| expected.to_owned())
+}
+
 /// A path: text without NUL.
 pub(super) fn path(value: &DeValue<'_>) -> Result<String, Expected> {
     text(value).ok().filter(|path| !path.contains('\0')).ok_or_else(|| "a path in quotes".to_owned())

@@ -18,10 +18,11 @@ use super::daemon::DaemonClient;
 use crate::cli::control::ControlError;
 use crate::cli::screen::{WIDTH, bytes, cut, duration, number, wrapped, wrapped_at};
 use crate::control::{
-    AgeSourceAnswer, Answer, Command, DaemonAnswer, DiskAnswer, Listed, SiteAnswer, SiteState, VERSION, to_json,
+    AgeSourceAnswer, Answer, BandwidthAnswer, Command, DaemonAnswer, DiskAnswer, Listed, SiteAnswer, SiteState,
+    VERSION, to_json,
 };
 use crate::obs::Output;
-use crate::proto::{Count, quoted};
+use crate::proto::{Count, quoted, shown};
 
 /// Of a site's name, so much is shown.
 const NAME: usize = 22;
@@ -149,12 +150,24 @@ fn head(daemon: &DaemonAnswer) -> Vec<String> {
             Count(*rounds, "round"),
             Count(*connections, "connection"),
         ),
+        bandwidth(&daemon.bwlimit).map(|limit| format!("all sites together: {limit}")).unwrap_or_default(),
         machine(daemon),
     ]
     .iter()
     .filter(|line| !line.is_empty())
     .flat_map(|line| wrapped(line, ""))
     .collect()
+}
+
+/// A limit on bandwidth, if there is one.
+fn bandwidth(BandwidthAnswer { timetable, bytes_per_second }: &BandwidthAnswer) -> Option<String> {
+    let now =
+        bytes_per_second.map_or_else(|| "no limit".to_owned(), |rate| format!("at most {} a second", bytes(rate)));
+    match timetable.as_str() {
+        "" | "off" => None,
+        always if !always.contains(',') => Some(now),
+        timetable => Some(format!("{now} now ({})", shown(timetable))),
+    }
 }
 
 /// What the machine has, and what it takes.
@@ -257,6 +270,7 @@ mod tests {
             rates: [RateAnswer::default(); 3],
             drain_seconds: None,
             last_round: None,
+            bwlimit: BandwidthAnswer::default(),
             connections: 0,
             protocol: ProtocolAnswer::Unknown,
             encryption: None,
@@ -304,11 +318,29 @@ mod tests {
             longest_loop_wait_microseconds: 1,
             committing: 0,
             unpublished: Amount::default(),
+            bwlimit: BandwidthAnswer::default(),
             commits: CommitsAnswer::default(),
             memory_bytes: None,
             journal_bytes: None,
             disks: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_limit_on_bandwidth_is_told_where_there_is_one() {
+        let told = |timetable: &str, bytes_per_second| {
+            bandwidth(&BandwidthAnswer { timetable: timetable.to_owned(), bytes_per_second })
+        };
+        assert_eq!(told("", None), None);
+        assert_eq!(told("off", None), None);
+        assert_eq!(told("10M", Some(10 << 20)).unwrap(), "at most 10 MiB a second");
+        assert_eq!(told("08:00,1M 19:00,off", None).unwrap(), "no limit now (08:00,1M 19:00,off)");
+        let limited = DaemonAnswer {
+            bwlimit: BandwidthAnswer { timetable: "64K".to_owned(), bytes_per_second: Some(65_536) },
+            ..daemon()
+        };
+        let line = "all sites together: at most 64 KiB a second";
+        assert!(head(&limited).contains(&line.to_owned()) && !head(&daemon()).contains(&line.to_owned()));
     }
 
     fn sorted(order: Order, mut sites: Vec<SiteAnswer>) -> Vec<String> {

@@ -46,6 +46,7 @@ impl Collector {
             rates: RATES.map(|minutes| rate(status, minutes, now)),
             drain_seconds: waiting.and_then(|waiting| drain(waiting.files as u64, status, now)),
             last_round: status.last_round.as_ref().map(|(at, report)| round(report, *at, now)),
+            bwlimit: self.net.site_limit(key),
             connections: site.map_or(0, connections),
             protocol: site.map_or(ProtocolAnswer::Unknown, |site| site.protocol_spoken().into()),
             encryption: status.tls.map(SeenTls::encryption),

@@ -27,6 +27,7 @@ impl Collector {
             longest_loop_wait_microseconds: microseconds(self.net.max_loop_latency()),
             committing: self.commit_queue.committing() as u64,
             unpublished: self.commit_queue.unpublished().into(),
+            bwlimit: self.net.overall_limit(),
             commits: commits(self.commit_queue.commits()),
             memory_bytes: sample.memory,
             journal_bytes: sample.journal,

@@ -1,5 +1,6 @@
 //! All that is known of one site.
 
+use super::bandwidth;
 use crate::cli::screen::{WIDTH, bytes, cut, duration, number, wrapped_at};
 use crate::control::{AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProtocolAnswer, SiteAnswer};
 use crate::proto::{Count, quoted, shown};
@@ -38,6 +39,9 @@ pub(super) fn details(site: &SiteAnswer) -> Vec<String> {
     let collected = Count(site.collected.files, "file");
     add("collected", &format!("{collected}, {}; {here} still here", bytes(site.collected.bytes)));
     add("rate", &rates(site));
+    if let Some(limit) = bandwidth(&site.bwlimit) {
+        add("bandwidth", &limit);
+    }
     if let Some(round) = site.last_round {
         let (took, late) = (milliseconds(round.took_milliseconds), milliseconds(round.late_milliseconds));
         add("last round", &format!("took {took}, began {late} late, ended {} ago", duration(round.ended_seconds)));
@@ -125,7 +129,7 @@ fn milliseconds(count: u64) -> String {
 mod tests {
     use super::super::tests::site;
     use super::*;
-    use crate::control::{Amount, RateAnswer, RoundAnswer};
+    use crate::control::{Amount, BandwidthAnswer, RateAnswer, RoundAnswer};
 
     #[test]
     fn a_site_is_told_of_in_full_and_what_is_unknown_is_said_to_be() {
@@ -147,6 +151,8 @@ mod tests {
         told.rates[0] = RateAnswer { minutes: 1, files_per_hour: 60, bytes_per_hour: 123_456 };
         told.last_round = Some(RoundAnswer { ended_seconds: 3, took_milliseconds: 12_345, late_milliseconds: 0 });
         told.drain_seconds = Some(480);
+        told.bwlimit =
+            BandwidthAnswer { timetable: "08:00,512K 19:00,off".to_owned(), bytes_per_second: Some(524_288) };
         let text = details(&told).join("\n");
         for expected in [
             "  server        10.1.2.3:41121, stock, TLS 1.3",
@@ -155,6 +161,7 @@ mod tests {
             "  ages          up to 5m: 3, older: 4, unknown: 1 (by the times in their names)",
             "  collected in  8m",
             "  rate          60 files/h, 120 KiB/h over 1 min",
+            "  bandwidth     at most 512 KiB a second now (08:00,512K 19:00,off)",
             "  last round    took 12s, began 0 ms late, ended 3s ago",
         ] {
             assert!(text.contains(expected), "{expected:?} in {text}");
