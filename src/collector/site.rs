@@ -340,7 +340,7 @@ impl Site {
     pub(super) fn start_round(&mut self, due: Instant, now: Instant) {
         self.history.begin_round(now);
         self.running = Some(ActiveRound {
-            round: Round::new(self.settings.delivery, COMMIT_WINDOW),
+            round: Round::new(self.settings.delivery, COMMIT_WINDOW).in_order(self.settings.order),
             connections: Vec::new(),
             waiting: Vec::new(),
             agent_order: AgentOrder::default(),

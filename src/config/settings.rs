@@ -15,11 +15,13 @@ use super::words::DURABILITIES;
 use crate::bandwidth::Timetable;
 use crate::proto::{Fingerprint, Secret, quoted};
 use crate::store::{Durability, Publish, Waiting};
-use crate::sync::{Delivery, Patterns};
+use crate::sync::{Delivery, FetchOrder, Patterns};
 use crate::tls::TlsSettings;
 
 /// `safe` or `move`.
 const DELIVERIES: [(&str, Delivery); 2] = [("safe", Delivery::Safe), ("move", Delivery::Move)];
+
+const FETCH_ORDERS: [(&str, FetchOrder); 2] = [("oldest", FetchOrder::Oldest), ("fresh-first", FetchOrder::FreshFirst)];
 
 const PUBLISHES: [(&str, Publish); 2] = [("paced", Publish::Paced), ("at-once", Publish::AtOnce)];
 
@@ -174,6 +176,9 @@ keys! {
 
         /// How a file leaves the site.
         delivery: Delivery = Delivery::Safe, Word(&DELIVERIES), SiteAndSync;
+
+        /// Which agent's files come first.
+        order: FetchOrder = FetchOrder::Oldest, Word(&FETCH_ORDERS), Site;
 
         /// The largest file taken, in bytes; larger ones are reported and left.
         max_file_size: u64 = 64 << 20, Size(1), Site;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
 use super::{
-    Assignment, ConnectionKey, DeleteAssignment, DeleteResult, Delivery, FetchAssignment, ListAssignment, NotStaged,
-    PendingCommit, Round, Selection, SiteHistory, Step,
+    Assignment, ConnectionKey, DeleteAssignment, DeleteResult, Delivery, FetchAssignment, FetchOrder, ListAssignment,
+    NotStaged, PendingCommit, Round, Selection, SiteHistory, Step,
 };
 use crate::proto::{FileName, Fingerprint};
 
@@ -49,6 +49,10 @@ impl DrivenRound {
     pub(super) fn new(delivery: Delivery, window: usize) -> Self {
         let (fetches, deletes, commits) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { round: Round::new(delivery, window), connections: 0, list: None, fetches, deletes, commits }
+    }
+
+    pub(super) fn in_order(self, order: FetchOrder) -> Self {
+        Self { round: self.round.in_order(order), ..self }
     }
 
     /// That of a connection without work.

@@ -6,6 +6,7 @@ mod delivery;
 mod driven_round;
 #[cfg(test)]
 mod failure_tests;
+mod fetch_order;
 mod history;
 #[cfg(test)]
 mod listing_tests;
@@ -30,6 +31,7 @@ pub use assignment::{
     WorkCounts,
 };
 pub use delivery::Delivery;
+pub use fetch_order::FetchOrder;
 pub use history::{Match, SiteHistory};
 pub use order::AgentFile;
 pub(crate) use order::{agent, measured_at};

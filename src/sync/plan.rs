@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::SiteHistory;
 use super::order::{Rank, agent, sort_oldest_first};
 use super::queue::Queue;
 use super::selection::{Selection, rank};
+use super::{FetchOrder, SiteHistory};
 
 /// Connections that must have died over a name for it to be under suspicion: one may die of anything.
 const SUSPECT_AFTER: u32 = 2;
@@ -25,9 +25,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Oldest first. A name that connections die over must not keep the others from coming: it waits for the round's
+    /// Oldest first, of each agent or of all, as the `order` says. A name that connections die over must not keep the others from coming: it waits for the round's
     /// end, one such a round, and what its agent wrote later waits with it, until there is little hope left.
-    pub(super) fn new(selection: Selection, history: &mut SiteHistory) -> Self {
+    pub(super) fn new(selection: Selection, order: FetchOrder, history: &mut SiteHistory) -> Self {
         let Selection { names, share, mut ranks, .. } = selection;
         sort_oldest_first(&mut ranks);
         let mut plan = Self { queue: Queue::new(names, share), put_off: 0, without_room: 0, end: None };
@@ -46,6 +46,9 @@ impl Plan {
                     chains.push((failures, vec![place]));
                 }
             }
+        }
+        if order == FetchOrder::FreshFirst {
+            plan.queue.put_fewest_first();
         }
         chains.sort_by_key(|(failures, _)| *failures);
         let mut chains = chains.into_iter().map(|(_, chain)| chain);

@@ -95,6 +95,26 @@ impl Queue {
         }
     }
 
+    /// Of all that waits, the agent comes first that has the fewest files, with all of them; of those with as many the one
+    /// whose first file came before. What is pushed from now on comes last.
+    pub(super) fn put_fewest_first(&mut self) {
+        let waiting = self.agents.values().filter_map(|agent| Some((agent.waiting, agent.ends?.0)));
+        let mut agents: Vec<(u32, u32)> = waiting.collect();
+        agents.sort_unstable();
+        for (turn, (_, first)) in (0..).zip(agents) {
+            let mut next = Some(first);
+            while let Some(file) = next.map(|number| &mut self.files[index(number)]) {
+                file.turn = turn;
+                next = file.next;
+            }
+        }
+        let turn = |&(_, first): &(u32, u32)| (self.files[index(first)].turn, first);
+        self.free = self.free.iter().map(turn).collect();
+        for following in self.following.values_mut() {
+            *following = following.iter().map(turn).collect();
+        }
+    }
+
     /// The file of this name, which was taken, waits again, and is its agent's first.
     pub(super) fn put_back(&mut self, name: &FileName) {
         let (place, key) = (self.names.push(name), self.key(name.as_bytes()));
@@ -301,15 +321,43 @@ mod tests {
         assert_eq!(queue.take(other).as_ref(), Some(a4));
     }
 
+    #[test]
+    fn the_agent_with_the_fewest_files_comes_first_with_all_of_them_and_what_is_pushed_later_comes_last() {
+        let names = ["a.1.data", "b.2.data", "a.3.data", "a.4.data", "b.5.data", "c.6.data", "d.7.data", "b.8.data"];
+        let names = names.map(|name| name.parse::<FileName>().unwrap());
+        let (mut all, budget) = (Names::default(), Budget::new(0));
+        names.iter().for_each(|name| drop(all.push(name)));
+        let places: Vec<usize> = all.iter().map(|(place, _)| place).collect();
+        let mut queue = Queue::new(all, budget.share());
+        places[..7].iter().for_each(|place| queue.push(*place));
+        queue.put_fewest_first();
+        queue.push(places[7]);
+        let taken: Vec<String> = std::iter::from_fn(|| queue.take(CONNECTION)).map(|name| name.to_string()).collect();
+        assert_eq!(
+            taken,
+            ["c.6.data", "d.7.data", "b.2.data", "b.5.data", "a.1.data", "a.3.data", "a.4.data", "b.8.data"]
+        );
+    }
+
     proptest! {
         #[test]
         fn it_is_as_if_all_were_walked(
             agents in prop::collection::vec(0..5_u8, 0..40),
             steps in prop::collection::vec((0..8_u8, 0..3_u32), 0..80),
+            is_fewest_first: bool,
         ) {
             let name = |(number, agent): (usize, &u8)| format!("a{agent}.{number}.data").parse().unwrap();
-            let names: Vec<FileName> = agents.iter().enumerate().map(name).collect();
-            let (mut queue, mut model) = (queue(&names), Model { waiting: names.into(), ..Model::default() });
+            let mut names: Vec<FileName> = agents.iter().enumerate().map(name).collect();
+            let mut queue = queue(&names);
+            if is_fewest_first {
+                queue.put_fewest_first();
+                let of_one = |name: &FileName| names.iter().filter(|other| agent(*other) == agent(name)).count();
+                let first = |name: &FileName| names.iter().position(|other| agent(other) == agent(name));
+                let keys: HashMap<FileName, _> =
+                    names.iter().map(|name| (name.clone(), (of_one(name), first(name)))).collect();
+                names.sort_by_key(|name| keys[name]);
+            }
+            let mut model = Model { waiting: names.into(), ..Model::default() };
             for (step, connection) in steps {
                 let connection = ConnectionKey(connection);
                 let oldest = model.in_flight.iter().position(|(on, _)| *on == connection);

@@ -21,7 +21,7 @@ use super::assignment::{
 use super::order::Rank;
 use super::plan::Plan;
 use super::queue::{ConnectionKey, HeldBack, Queue};
-use super::{Delivery, Selection, SiteHistory, Tally};
+use super::{Delivery, FetchOrder, Selection, SiteHistory, Tally};
 use crate::proto::{FileName, Fingerprint};
 
 /// Files a second connection should find waiting before it is worth opening.
@@ -54,6 +54,7 @@ enum Covers {
 #[derive(Debug)]
 pub struct Round {
     delivery: Delivery,
+    order: FetchOrder,
     phase: Phase,
     /// The most files staged, but not committed; where none is asked for ahead, asked for as well.
     window: usize,
@@ -80,6 +81,7 @@ impl Round {
     pub fn new(delivery: Delivery, window: usize) -> Self {
         Self {
             delivery,
+            order: FetchOrder::Oldest,
             phase: Phase::Unlisted,
             window,
             ahead: 0,
@@ -94,6 +96,12 @@ impl Round {
             committing: 0,
             tally: Tally::default(),
         }
+    }
+
+    /// The same, whose files come in this order.
+    #[must_use]
+    pub fn in_order(self, order: FetchOrder) -> Self {
+        Self { order, ..self }
     }
 
     /// What a connection does next: one without work, or one that brings what it is asked for in that order, and has room for
@@ -186,7 +194,7 @@ impl Round {
         self.tally.refused += selection.refused;
         self.tally.left += selection.left_out;
         let left_out_from = selection.end;
-        let Plan { queue, put_off, without_room, end } = Plan::new(selection, history);
+        let Plan { queue, put_off, without_room, end } = Plan::new(selection, self.order, history);
         self.tally.skipped += put_off;
         self.tally.left += without_room;
         // Where what is there already takes the room, names further on have none either.

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::driven_round::{DrivenRound, Next};
 use super::selection::Selection;
-use super::{ConnectionKey, DeleteResult, Delivery, Match, NotStaged, SiteHistory, Tally};
+use super::{ConnectionKey, DeleteResult, Delivery, FetchOrder, Match, NotStaged, SiteHistory, Tally};
 use crate::budget::Budget;
 use crate::proto::{FileName, Fingerprint};
 
@@ -332,4 +332,41 @@ proptest::proptest! {
         }
         assert!(connections.is_empty() && commits.is_empty());
     }
+}
+
+/// Names of a backlog of `files` of each agent, and of a fresh file of each of 20 others, which comes last by its time.
+fn backlog_and_fresh(agents: usize, files: usize) -> (Vec<String>, Vec<String>) {
+    let time = |file: usize| 1_700_000_000 + 300 * file;
+    let of_agents = |file: usize| (0..agents).map(move |agent| format!("behind{agent}.{}.data", time(file)));
+    let fresh: Vec<String> = (0..20).map(|agent| format!("live{agent}.{}.data", time(files) + agent)).collect();
+    let all = (0..files).flat_map(of_agents).chain(fresh.clone()).collect();
+    (all, fresh)
+}
+
+/// The files that a round fetches until its window is full.
+fn first_window(order: FetchOrder, names: &[String]) -> Vec<String> {
+    let mut history = SiteHistory::default();
+    let mut round = DrivenRound::new(Delivery::Safe, 512).in_order(order);
+    assert_eq!(round.next_step(), Next::List);
+    let selection = selection(&mut history);
+    round.listed(listing_of(names, selection, &mut history), &mut history);
+    let connection = ConnectionKey(u32::MAX);
+    let next = || match round.next_step_on(connection) {
+        Next::Fetch(name) => Some(name.to_string()),
+        _ => None,
+    };
+    std::iter::from_fn(next).collect()
+}
+
+#[test]
+fn fresh_files_of_live_agents_come_in_the_first_window_however_large_the_backlog_of_others() {
+    let (names, fresh) = backlog_and_fresh(10, 1000);
+    assert_eq!(names.len(), 10_020);
+    let window = first_window(FetchOrder::FreshFirst, &names);
+    assert_eq!(window.len(), 512);
+    assert_eq!(window[..20], fresh, "before all others");
+    let behind: Vec<String> = (0..492).map(|file| format!("behind0.{}.data", 1_700_000_000 + 300 * file)).collect();
+    assert_eq!(window[20..], behind, "then the others, one after the other, oldest first");
+    let oldest = first_window(FetchOrder::Oldest, &names);
+    assert_eq!(oldest, names[..512]);
 }

@@ -29,7 +29,7 @@ use crate::config::{Settings, SiteSettings};
 use crate::server::test_server::{TestServer, memory_dir};
 use crate::store::model::{ModelCommitter, SteppingSinks, World as Disk, fail_staging};
 use crate::store::{Durability, Publish, Spool};
-use crate::sync::{Delivery, Schedule};
+use crate::sync::{Delivery, FetchOrder, Schedule};
 use crate::tls::Acceptor;
 
 /// Bytes of the memory that each site has where there is little.
@@ -249,6 +249,9 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
         site.password = if kind.password == SitePassword::None { None } else { SitePassword::Known.secret() };
         site.extension = speaks_extension(scheduler.seed, number);
         site.compression = is_compressed(scheduler.seed, number);
+        if (scheduler.seed / 2 + number as u64) % 2 == 1 {
+            site.order = FetchOrder::FreshFirst;
+        }
         if scale.rough {
             site.bwlimit = bwlimit(scheduler.seed / 3 + number as u64);
         }

@@ -58,6 +58,7 @@ const EVERY_KEY: &str = r#"
     include = ["*.xml", "*.data"]
     exclude = ["test*"]
     delivery = "move"
+    order = "fresh-first"
     max_file_size = "2MB"
     min_rate = 0
     bwlimit = "08:00,512K Sat-08:00,off 19:00,10M"
