@@ -86,7 +86,9 @@ impl Model {
             let mut woken = self.throttle.grant(self.now);
             let has_some = |peer: &Peer| matches!(peer, Peer::Slow { next, .. } if *next <= self.now);
             woken.extend(self.peers.iter().filter(|(_, (_, peer))| has_some(peer)).map(|(id, _)| *id));
-            woken.into_iter().for_each(|id| self.pump(id));
+            for id in woken {
+                self.pump(id);
+            }
         }
         self.now = end;
         let mut of_sites = BTreeMap::new();

@@ -310,6 +310,10 @@ impl Connection for LimitedConnection<'_> {
         self.io.has_buffered()
     }
 
+    fn has_ended(&mut self) -> bool {
+        self.io.has_ended()
+    }
+
     fn wake(&mut self) {
         self.io.wake();
     }

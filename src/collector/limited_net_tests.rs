@@ -148,6 +148,10 @@ impl Connection for End {
         false
     }
 
+    fn has_ended(&mut self) -> bool {
+        false
+    }
+
     fn wake(&mut self) {
         self.net.wake(self.id);
     }

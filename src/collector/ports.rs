@@ -43,6 +43,7 @@ pub(super) trait Connection: Compressible {
     /// What the site has shown, over TLS.
     fn peer(&mut self) -> Option<PeerDescription>;
     fn has_buffered(&mut self) -> bool;
+    fn has_ended(&mut self) -> bool;
     fn wake(&mut self);
     fn set_deadline(&mut self, wait: Option<Duration>);
     /// How long the connection has until its deadline, if it has one.
@@ -140,6 +141,10 @@ impl Connection for Io<'_> {
 
     fn has_buffered(&mut self) -> bool {
         self.has_buffered()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.has_ended()
     }
 
     fn wake(&mut self) {

@@ -78,6 +78,10 @@ impl Connection for ScriptedConnection {
         false
     }
 
+    fn has_ended(&mut self) -> bool {
+        false
+    }
+
     fn wake(&mut self) {
         self.woken += 1;
     }

@@ -113,6 +113,11 @@ impl<'a> Io<'a> {
         self.has_buffered() || self.stream().is_some_and(|stream| stream.has_input())
     }
 
+    /// Whether the peer has ended its direction, also where bytes of its are still to be read.
+    pub fn has_ended(&mut self) -> bool {
+        self.net.conn_and_scratch(self.id).0.readiness.ended
+    }
+
     /// Whether the peer has reset the connection, or is out of reach: also where bytes of its are still to be read, and
     /// where nothing is read at all.
     pub fn is_reset(&mut self) -> bool {

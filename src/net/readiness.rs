@@ -7,6 +7,8 @@ use mio::event::Event;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Readiness {
     pub(super) read: bool,
+    /// The peer sends no more than what has come, read or not.
+    pub(super) ended: bool,
     /// The peer is gone: neither direction is there any more.
     pub(super) reset: bool,
 }
@@ -15,6 +17,7 @@ impl Readiness {
     /// Adds an event. A closed or broken socket is ready to be read: the next read returns its state.
     pub(super) fn merge(&mut self, event: &Event) {
         self.read |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.ended |= event.is_read_closed();
         self.reset |= event.is_error() || event.is_read_closed() && event.is_write_closed();
     }
 }

@@ -326,8 +326,7 @@ mod tests {
         let names = ["a.1.data", "b.2.data", "a.3.data", "a.4.data", "b.5.data", "c.6.data", "d.7.data", "b.8.data"];
         let names = names.map(|name| name.parse::<FileName>().unwrap());
         let (mut all, budget) = (Names::default(), Budget::new(0));
-        names.iter().for_each(|name| drop(all.push(name)));
-        let places: Vec<usize> = all.iter().map(|(place, _)| place).collect();
+        let places: Vec<usize> = names.iter().map(|name| all.push(name)).collect();
         let mut queue = Queue::new(all, budget.share());
         places[..7].iter().for_each(|place| queue.push(*place));
         queue.put_fewest_first();

@@ -1,8 +1,8 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::driven_round::{DrivenRound, Next};
 use super::selection::Selection;
-use super::{ConnectionKey, DeleteResult, Delivery, FetchOrder, Match, NotStaged, SiteHistory, Tally};
+use super::{ConnectionKey, DeleteResult, Delivery, FetchOrder, Match, NotStaged, SiteHistory, Tally, agent};
 use crate::budget::Budget;
 use crate::proto::{FileName, Fingerprint};
 
@@ -331,6 +331,62 @@ proptest::proptest! {
             }
         }
         assert!(connections.is_empty() && commits.is_empty());
+    }
+
+    /// Connections that bring what they were asked for in that order, refuse some of it and die: whichever agent comes first,
+    /// none of its files is staged after a later one.
+    #[test]
+    fn an_agents_files_are_staged_in_their_order_whichever_agent_comes_first(
+        agents in proptest::collection::vec(0_u8..6, 1..60),
+        steps in proptest::collection::vec((0_u8..10, 0_usize..3), 0..400),
+        is_fresh_first: bool,
+    ) {
+        let order = if is_fresh_first { FetchOrder::FreshFirst } else { FetchOrder::Oldest };
+        let mut history = SiteHistory::default();
+        let names: Vec<String> = (0..).zip(agents).map(|(n, agent)| format!("agent{agent}.17000000{n:02}.data")).collect();
+        let mut round = DrivenRound::new(Delivery::Safe, 6).in_order(order);
+        round.ask_ahead(8);
+        assert_eq!(round.next_step(), Next::List);
+        let selection = selection(&mut history);
+        round.listed(listing_of(&names, selection, &mut history), &mut history);
+        let mut connections: [VecDeque<Next>; 3] = Default::default();
+        let (mut commits, mut last) = (Vec::new(), HashMap::new());
+        for (step, number) in steps {
+            let connection = &mut connections[number];
+            if step < 4 {
+                match round.next_step_on(ConnectionKey(1000 + u32::try_from(number).unwrap())) {
+                    Next::Wait | Next::Leave => {}
+                    step => connection.push_back(step),
+                }
+                continue;
+            }
+            match (step, connection.pop_front()) {
+                (9, Some(first)) => {
+                    while let Some(step) = connection.pop_back() {
+                        round.returned(step);
+                    }
+                    round.dropped(first, &mut history);
+                }
+                (8, Some(Next::Fetch(file))) => round.not_staged(&file, NotStaged::Withheld, &mut history),
+                (_, Some(Next::Fetch(file))) if round.is_blocked_file(&file) => {
+                    round.not_staged(&file, NotStaged::Overtaking, &mut history);
+                }
+                (_, Some(Next::Fetch(file))) => {
+                    round.staged(&file, &mut history);
+                    let before = last.insert(agent(&file).to_owned(), file.to_string());
+                    assert!(before.as_ref() < Some(&file.to_string()), "{file} is staged after {before:?}");
+                    commits.push(file);
+                }
+                (_, Some(Next::Delete(file, _))) => round.deleted(&file, DeleteResult::Gone, &mut history),
+                (_, Some(Next::List)) => drop(round.listed(listing(&[], &mut history), &mut history)),
+                (_, Some(other)) => panic!("{other:?} is nothing a connection works on"),
+                (_, None) => {
+                    for file in commits.drain(..) {
+                        round.committed(&file, print_of(&file), &mut history);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod absent_address;
 mod backlog;
 mod bad_sites;
+mod bandwidth;
 mod beside;
 mod buffer;
 mod chain;

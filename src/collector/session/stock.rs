@@ -126,6 +126,12 @@ impl StockSession {
         self.driver.command(command).map_err(|error| cx.site.protocol(error))
     }
 
+    /// Whether the site has closed after a body that a limit of ours has made us take slowly: it has seen no command of ours
+    /// for longer than it waits, as it sent all of that long ago.
+    fn was_left(&self, cx: &mut Context<'_>) -> bool {
+        !matches!(self.body, Body::None) && cx.io.peer_time() < cx.io.now() && cx.io.has_ended()
+    }
+
     /// Nothing is under way: all that may come is the site's close.
     fn stand_by(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         if !self.is_parked() {
@@ -260,6 +266,7 @@ impl Conversation for StockSession {
             }
             let progress = match self.driver.want() {
                 Want::Command if cx.io.has_buffered() => self.read_line(cx)?,
+                Want::Command if self.was_left(cx) => return Ok(PumpOutcome::Dropped),
                 Want::Command if has_asked => return Ok(give_way(cx)),
                 Want::Command => match self.start_next(cx)? {
                     None => {

@@ -325,6 +325,10 @@ impl Connection for End<'_> {
         }
     }
 
+    fn has_ended(&mut self) -> bool {
+        self.world.borrow_mut().link(self.id).is_some_and(|(link, _)| link.down.ended)
+    }
+
     fn set_deadline(&mut self, wait: Option<Duration>) {
         let mut world = self.world.borrow_mut();
         if let Some((link, scheduler)) = world.link(self.id) {

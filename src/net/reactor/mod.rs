@@ -402,7 +402,7 @@ impl Net {
             ConnState::Proxying { tcp, request, answer } => self.proxying(id, tcp, request, answer),
             ConnState::Accepted { tcp } => {
                 // What has come waits in the kernel until the connection is admitted; a peer that is gone never is.
-                let Readiness { read, reset } = conn.readiness;
+                let Readiness { read, reset, .. } = conn.readiness;
                 conn.state = ConnState::Accepted { tcp };
                 if reset {
                     self.fail(id, Failure::Io(io::ErrorKind::ConnectionReset.into()));
