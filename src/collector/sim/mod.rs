@@ -18,7 +18,8 @@
 //! `delivery = "move"`, some `durability = "none"`: there, what these may cost is allowed, and no more. The [oracle]
 //! has the precise words, and [server_oracle] those of our server. Under TLS, an end is orderly to its reader if it was
 //! to its writer, and follows all that was written. A site whose certificate or password is wrong is reported with that
-//! reason.
+//! reason. Some lives have limits on bandwidth, which change in their minutes, and some sites are asked for fresh files
+//! first.
 //!
 //! A file that is published more than once had come to its site more than once: sent again by an agent that got no
 //! answer, or back after its removal was undone by a crash.
