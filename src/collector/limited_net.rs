@@ -18,7 +18,7 @@ use super::ports::{Connection, Network};
 use crate::bandwidth::{Permit, Rate, Throttle, Timetable};
 use crate::control::BandwidthAnswer;
 use crate::deadline::after;
-use crate::net::{ByteStream, ConnId, Event, Failure, Read, Target};
+use crate::net::{ByteStream, CompressedBytes, Compressible, CompressionPlace, ConnId, Event, Failure, Read, Target};
 use crate::tls::{PeerDescription, UnixTime};
 
 /// More than was permitted may be moved by so much, and is made up for. Whoever reads the end of a body looks for bytes
@@ -243,6 +243,11 @@ struct LimitedConnection<'a> {
 }
 
 impl LimitedConnection<'_> {
+    /// What crosses the line counts: of a compressed connection, the compressed bytes.
+    fn compressed(&mut self) -> CompressedBytes {
+        self.io.compressed_bytes().unwrap_or_default()
+    }
+
     /// How many bytes of `most` may be moved, as `permit` has it; `None` if it is to wait.
     fn permitted(&mut self, permit: Permit, most: u64) -> Option<u64> {
         match permit {
@@ -264,9 +269,11 @@ impl ByteStream for LimitedConnection<'_> {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let permit = self.throttles.received.ask(self.peer.site, self.id, self.io.now());
         let Some(most) = self.permitted(permit, most) else { return Ok(Read::Blocked) };
+        let before = self.compressed();
         let read = self.io.read(most, take)?;
         if let (Read::Bytes(count), Permit::Bytes(_)) = (read, permit) {
-            self.throttles.received.moved(self.peer.site, self.id, count as u64);
+            let compressed = self.io.compressed_bytes().map(|bytes| bytes.received - before.received);
+            self.throttles.received.moved(self.peer.site, self.id, compressed.unwrap_or(count as u64));
         }
         Ok(read)
     }
@@ -275,15 +282,37 @@ impl ByteStream for LimitedConnection<'_> {
         let permit = self.throttles.sent.ask(self.peer.site, self.id, self.io.now());
         let Some(most) = self.permitted(permit, bytes.len() as u64) else { return Ok(0) };
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len());
+        let before = self.compressed();
         let written = self.io.write(&bytes[..most])?;
         if let Permit::Bytes(_) = permit {
-            self.throttles.sent.moved(self.peer.site, self.id, written as u64);
+            let compressed = self.io.compressed_bytes().map(|bytes| bytes.sent - before.sent);
+            self.throttles.sent.moved(self.peer.site, self.id, compressed.unwrap_or(written as u64));
         }
         Ok(written)
     }
 
     fn flush(&mut self) -> Result<bool, Failure> {
-        self.io.flush()
+        let before = self.compressed();
+        let is_flushed = self.io.flush()?;
+        let left = self.compressed().sent - before.sent;
+        if left > 0 {
+            self.throttles.sent.moved(self.peer.site, self.id, left);
+        }
+        Ok(is_flushed)
+    }
+}
+
+impl Compressible for LimitedConnection<'_> {
+    fn compression_place(&mut self) -> Option<CompressionPlace> {
+        self.io.compression_place()
+    }
+
+    fn compress(&mut self, place: CompressionPlace) {
+        self.io.compress(place);
+    }
+
+    fn compressed_bytes(&mut self) -> Option<CompressedBytes> {
+        self.io.compressed_bytes()
     }
 }
 

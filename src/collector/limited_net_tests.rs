@@ -131,6 +131,20 @@ impl ByteStream for End {
     }
 }
 
+impl Compressible for End {
+    fn compression_place(&mut self) -> Option<CompressionPlace> {
+        self.net.connection(self.id).compression_place()
+    }
+
+    fn compress(&mut self, place: CompressionPlace) {
+        self.net.connection(self.id).compress(place);
+    }
+
+    fn compressed_bytes(&mut self) -> Option<CompressedBytes> {
+        self.net.connection(self.id).compressed_bytes()
+    }
+}
+
 impl Connection for End {
     fn now(&self) -> Instant {
         self.net.now()
@@ -246,6 +260,22 @@ fn a_limit_changes_in_its_minute_and_by_word_at_once() {
     let (_, took) = read_all(&scripted, &mut net, id);
     assert!((1_800..2_000).contains(&took.as_millis()), "{took:?}");
     assert_eq!(net.overall_limit().bytes_per_second, Some(1 << 20));
+}
+
+#[test]
+fn of_a_compressed_connection_the_bytes_on_the_line_are_limited() {
+    let (scripted, mut net) = limited();
+    net.limit_site(SITE, &limit("64K"));
+    let id = open(&mut net);
+    {
+        let mut io = net.io(id).unwrap();
+        let place = io.compression_place().unwrap();
+        io.compress(place);
+    }
+    scripted.connection(id).input = vec![7; 4 << 20].into();
+    let (count, took) = read_all(&scripted, &mut net, id);
+    assert_eq!(count, 4 << 20);
+    assert!((31..33).contains(&took.as_secs()), "{took:?}");
 }
 
 #[test]

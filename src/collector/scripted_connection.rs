@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::ports::Connection;
 use crate::budget::Budget;
 use crate::deadline::after;
-use crate::net::{ByteStream, Compressible, CompressionPlace, Failure, Read};
+use crate::net::{ByteStream, CompressedBytes, Compressible, CompressionPlace, Failure, Read};
 use crate::proto::extension::History;
 use crate::tls::{PeerDescription, UnixTime};
 
@@ -20,13 +20,24 @@ pub(super) struct ScriptedConnection {
     pub(super) memory: Budget,
     /// Once the session has agreed on it; bytes are shown as they were before.
     pub(super) compression: Option<CompressionPlace>,
+    /// As if what is shown had crossed the line in half as many bytes.
+    pub(super) compressed: CompressedBytes,
 }
 
 impl ScriptedConnection {
     pub(super) fn new(now: Instant) -> Self {
         let memory = Budget::new(crate::budget::COMPRESSION);
         let (input, output) = (VecDeque::new(), Vec::new());
-        Self { now, input, output, deadline: None, woken: 0, memory, compression: None }
+        Self {
+            now,
+            input,
+            output,
+            deadline: None,
+            woken: 0,
+            memory,
+            compression: None,
+            compressed: CompressedBytes::default(),
+        }
     }
 }
 
@@ -38,11 +49,13 @@ impl ByteStream for ScriptedConnection {
         }
         let taken = take(&self.input.make_contiguous()[..most]);
         self.input.drain(..taken);
+        self.compressed.received += taken.div_ceil(2) as u64;
         Ok(Read::Bytes(taken))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         self.output.extend_from_slice(bytes);
+        self.compressed.sent += bytes.len().div_ceil(2) as u64;
         Ok(bytes.len())
     }
 
@@ -58,6 +71,10 @@ impl Compressible for ScriptedConnection {
 
     fn compress(&mut self, place: CompressionPlace) {
         assert!(self.compression.replace(place).is_none(), "it is compressed already");
+    }
+
+    fn compressed_bytes(&mut self) -> Option<CompressedBytes> {
+        self.compression.is_some().then_some(self.compressed)
     }
 }
 

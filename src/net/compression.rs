@@ -24,6 +24,17 @@ pub trait Compressible: ByteStream {
     fn compression_place(&mut self) -> Option<CompressionPlace>;
     /// What is written from now on is compressed, and what is read has been. Not to be done twice.
     fn compress(&mut self, place: CompressionPlace);
+    /// What has crossed the connection since it is compressed; `None` if it is not.
+    fn compressed_bytes(&mut self) -> Option<CompressedBytes>;
+}
+
+/// What has crossed a compressed connection, in bytes as they come and leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CompressedBytes {
+    /// Read.
+    pub received: u64,
+    /// Written.
+    pub sent: u64,
 }
 
 /// One of the connections that can be compressed at a time.
@@ -51,12 +62,19 @@ pub(crate) struct Compression {
     deflater: Deflater,
     /// Bytes that were not written since they were compressed.
     saved: i64,
+    bytes: CompressedBytes,
     _place: CompressionPlace,
 }
 
 impl Compression {
     pub(crate) fn new(place: CompressionPlace) -> Self {
-        Self { inflater: Inflater::new(), deflater: Deflater::new(place.history), saved: 0, _place: place }
+        Self {
+            inflater: Inflater::new(),
+            deflater: Deflater::new(place.history),
+            saved: 0,
+            bytes: CompressedBytes::default(),
+            _place: place,
+        }
     }
 
     /// Reads at most once. Bytes that bring no output yet are [`Read::Bytes`] of none, as are records without data under TLS.
@@ -80,10 +98,11 @@ impl Compression {
             if let Some(error) = damage {
                 return Err(error.into());
             }
-            if !matches!(read, Read::Bytes(_)) {
+            let Read::Bytes(count) = read else {
                 self.inflater.rest();
                 return Ok(read);
-            }
+            };
+            self.bytes.received += count as u64;
         }
         let output = self.inflater.output();
         let shown = usize::try_from(most).map_or(output, |most| &output[..most.min(output.len())]);
@@ -142,6 +161,11 @@ impl Compression {
         Ok(self.drain(io)? && io.flush()?)
     }
 
+    /// What was read and written so far.
+    pub(crate) fn bytes(&self) -> CompressedBytes {
+        self.bytes
+    }
+
     /// Whether nothing that was written is held here.
     pub(crate) fn is_flushed(&self) -> bool {
         self.deflater.is_flushed()
@@ -169,7 +193,10 @@ impl Compression {
         while !self.deflater.transmit().is_empty() {
             match io.write(self.deflater.transmit())? {
                 0 => return Ok(false),
-                written => self.deflater.transmitted(written),
+                written => {
+                    self.bytes.sent += written as u64;
+                    self.deflater.transmitted(written);
+                }
             }
         }
         Ok(true)

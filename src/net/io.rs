@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt;
 
 use super::conn::{OnDeadline, Origin};
-use super::{ByteStream, Compressible, Compression, CompressionPlace, ConnId, Failure, ListenerConfig, Net};
+use super::{
+    ByteStream, CompressedBytes, Compressible, Compression, CompressionPlace, ConnId, Failure, ListenerConfig, Net,
+};
 use crate::deadline::after;
 use crate::tls::{FileSent, PeerDescription, Received, Sent, Stream};
 
@@ -300,6 +302,10 @@ impl Compressible for Io<'_> {
 
     fn compress(&mut self, place: CompressionPlace) {
         self.net.conn_and_scratch(self.id).0.compression = Some(Box::new(Compression::new(place)));
+    }
+
+    fn compressed_bytes(&mut self) -> Option<CompressedBytes> {
+        Some(self.net.conn_and_scratch(self.id).0.compression.as_ref()?.bytes())
     }
 }
 

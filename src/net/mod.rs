@@ -27,7 +27,7 @@ mod tests;
 pub use byte_stream::ByteStream;
 pub use client_driver::{ClientDriver, DriverError};
 pub(crate) use compression::Compression;
-pub use compression::{Compressible, CompressionPlace};
+pub use compression::{CompressedBytes, Compressible, CompressionPlace};
 pub use conn::ConnId;
 pub use failure::{Failure, Phase};
 pub(crate) use failure::{OPEN_MORE_FILES, lacks_files};

@@ -14,7 +14,8 @@ use super::world::World;
 use crate::budget::Budget;
 use crate::collector::ports::{Connection, Network, Publisher};
 use crate::net::{
-    ByteStream, Compressible, Compression, CompressionPlace, ConnId, Event, Failure, LocalId, Read, Target,
+    ByteStream, CompressedBytes, Compressible, Compression, CompressionPlace, ConnId, Event, Failure, LocalId, Read,
+    Target,
 };
 use crate::proto::extension::History;
 use crate::proto::{FileName, Fingerprint};
@@ -240,6 +241,11 @@ impl Compressible for End<'_> {
             scheduler.note(|| format!("{:?} is compressed", self.id));
             link.compression = Some(Box::new(Compression::new(place)));
         }
+    }
+
+    fn compressed_bytes(&mut self) -> Option<CompressedBytes> {
+        let mut world = self.world.borrow_mut();
+        Some(world.link(self.id)?.0.compression.as_ref()?.bytes())
     }
 }
 

@@ -9,7 +9,9 @@ use super::link::Piece;
 use super::scheduler::Direction;
 use super::server::{ServerIo, Turn};
 use crate::budget::Budget;
-use crate::net::{ByteStream, Compressible, Compression, CompressionPlace, ConnId, Failure, FileSent, Read};
+use crate::net::{
+    ByteStream, CompressedBytes, Compressible, Compression, CompressionPlace, ConnId, Failure, FileSent, Read,
+};
 use crate::proto::extension::History;
 use crate::server::test_server::{Connection, PumpOutcome, TestServer, TestSession};
 use crate::tls::Received;
@@ -159,6 +161,10 @@ impl Compressible for End<'_, '_> {
 
     fn compress(&mut self, place: CompressionPlace) {
         *self.compression = Some(Box::new(Compression::new(place)));
+    }
+
+    fn compressed_bytes(&mut self) -> Option<CompressedBytes> {
+        Some(self.compression.as_ref()?.bytes())
     }
 }
 

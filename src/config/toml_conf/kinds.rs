@@ -110,7 +110,7 @@ impl Kind<Timetable> for Bandwidth {
         let (text, found) = layers.located(key, values::timetable)?;
         let read: Result<Timetable, TimetableError> = text.parse();
         if let Err(error) = &read {
-            layers.reader.error(found.line, format!("{key}: {error}"));
+            layers.reader.error(found.place, format!("{key}: {error}"));
         }
         read.ok()
     }

@@ -289,8 +289,8 @@ impl Session {
     }
 
     /// Consents where there is memory for it.
-    pub(super) fn compression_asked(&mut self, io: &mut dyn Connection) -> Result<(), Reason> {
-        let Some(place) = io.compression_place() else { return self.refuse(b"compression", Refusal::NoRoom) };
+    pub(super) fn compression_asked(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        let Some(place) = cx.io.compression_place() else { return self.refuse(b"compression", Refusal::NoRoom, cx) };
         self.task = Task::Compressing(place);
         Ok(self.machine.consent()?)
     }

@@ -337,7 +337,7 @@ impl Session {
             Event::PageAsked { word, after, limit } => self.page_asked(word, PageArgs { after, limit }, cx),
             Event::DropAsked { name, size, hash } => self.drop_asked(name, size, hash, cx),
             Event::PutOffered { name, size, condition } => self.put_offered(name, size, condition, cx),
-            Event::CompressionAsked => self.compression_asked(cx.io),
+            Event::CompressionAsked => self.compression_asked(cx),
             Event::Accepted { .. } => {
                 self.accepted(cx);
                 Ok(())

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use super::{Connection, TestServer, TestSession};
-use crate::net::{ByteStream, Compressible, CompressionPlace, ConnId, Failure, FileSent, Read};
+use crate::net::{ByteStream, CompressedBytes, Compressible, CompressionPlace, ConnId, Failure, FileSent, Read};
 use crate::proto::extension::{ContentHash, ExtensionCommand, PipelinedClient, PipelinedEvent};
 use crate::proto::{Client, Command, Error, Event, FileName, ListArg, PasswordDigest, Refusal, Want};
 use crate::store::model::SiteDisk;
@@ -326,6 +326,10 @@ impl Compressible for End<'_> {
     }
 
     fn compress(&mut self, _: CompressionPlace) {}
+
+    fn compressed_bytes(&mut self) -> Option<CompressedBytes> {
+        None
+    }
 }
 
 impl Connection for End<'_> {
