@@ -186,18 +186,18 @@ mod tests {
     fn who_comes_meanwhile_does_not_wait() {
         let pool = ThreadPool::new("pool", 2);
         let (go_on, hang) = mpsc::channel::<()>();
-        let (begun, begin) = mpsc::channel();
+        let (tell, begun) = mpsc::channel();
         let hang = Arc::new(Mutex::new(hang));
         let hanging = || {
-            let (hang, begun) = (Arc::clone(&hang), begun.clone());
+            let (hang, tell) = (Arc::clone(&hang), tell.clone());
             move || {
-                begun.send(()).unwrap();
+                tell.send(()).unwrap();
                 lock(&hang).recv().ok();
             }
         };
         thread::scope(|scope| {
             scope.spawn(|| pool.run(vec![hanging(), hanging(), hanging()]));
-            (0..3).for_each(|_| begin.recv().unwrap());
+            (0..3).for_each(|_| begun.recv().unwrap());
             assert_eq!(threads_of(&pool, 3).len(), 3);
             drop(go_on);
         });
