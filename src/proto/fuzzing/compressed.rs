@@ -45,7 +45,8 @@ pub fn compressed_client_against_server(data: &[u8]) {
         up.carry(&mut dice);
         down.carry(&mut dice);
         // What stands behind the answer is never in front of the switch, on either side.
-        if server.server.want() == server::Want::Compression && server.server.transmit().is_empty() {
+        let is_written = server.server.transmit().is_empty() && down.written.is_empty();
+        if server.server.want() == server::Want::Compression && is_written {
             server.server.compressed().expect("it is wanted");
             up.inflater = Some(Inflater::new());
             down.deflater = Some(Deflater::new(History::Kept));
