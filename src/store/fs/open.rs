@@ -141,23 +141,43 @@ fn shows_owners(directory: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
 
 /// Whether this name in `dir` stands for what is held open, itself and no link.
 pub(in crate::store) fn is_in_place(dir: impl AsFd, name: impl Arg, held: impl AsFd) -> bool {
-    match (fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW), fs::fstat(held)) {
-        (Ok(found), Ok(held)) => is_same(&found, &held),
-        _ => false,
-    }
+    FileId::at(dir, name).is_some_and(|found| FileId::of(held) == Ok(found))
 }
 
 /// Whether the path leads to what is held open.
 pub(in crate::store) fn leads_to(path: &Path, held: impl AsFd) -> bool {
-    match (fs::stat(path), fs::fstat(held)) {
-        (Ok(found), Ok(held)) => is_same(&found, &held),
-        _ => false,
+    FileId::behind(path).is_some_and(|found| FileId::of(held) == Ok(found))
+}
+
+/// Which file or directory something is: no other has the same while it is held open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct FileId {
+    /// Its filesystem's.
+    pub(in crate::store) device: u64,
+    pub(in crate::store) inode: u64,
+}
+
+impl FileId {
+    /// That of what is held open.
+    pub(in crate::store) fn of(held: impl AsFd) -> Result<Self, Errno> {
+        fs::fstat(held).map(|stat| Self::from(&stat))
+    }
+
+    /// That of what has this name in `dir`, itself and not where a link leads.
+    pub(in crate::store) fn at(dir: impl AsFd, name: impl Arg) -> Option<Self> {
+        fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| Self::from(&stat))
+    }
+
+    /// That of what the path leads to.
+    pub(in crate::store) fn behind(path: &Path) -> Option<Self> {
+        fs::stat(path).ok().map(|stat| Self::from(&stat))
     }
 }
 
-/// Whether both are of one file.
-pub(in crate::store) fn is_same(one: &Stat, other: &Stat) -> bool {
-    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+impl From<&Stat> for FileId {
+    fn from(stat: &Stat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
+    }
 }
 
 #[cfg(test)]
@@ -181,8 +201,8 @@ mod tests {
         let check = || {
             let root = root(dir.path());
             let open = |path: &str| directory(&root, Path::new(path));
-            let below = fs::fstat(open("a/b").unwrap()).unwrap();
-            assert!(is_same(&below, &fs::stat(dir.path().join("a/b")).unwrap()));
+            let below = FileId::of(open("a/b").unwrap()).ok();
+            assert_eq!(below, FileId::behind(&dir.path().join("a/b")));
             for link in ["out", "alias", "alias/b"] {
                 assert!(matches!(open(link), Err(Errno::LOOP | Errno::NOTDIR)), "{link}");
             }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use rustix::fs::{self, Mode};
+use rustix::fs::Mode;
 
 use super::answering::{Answering, Wait};
 use super::error::StoreError;
@@ -16,7 +16,7 @@ use super::ids::SpoolId;
 use super::lacks::{self, Lack};
 use super::lock::lock;
 use super::mark::leave_mark;
-use super::open::{self, is_same, leads_to};
+use super::open::{self, FileId};
 use super::setup::{self, Staging};
 use super::sink::{OpenSink, SinkKind};
 #[cfg(test)]
@@ -44,9 +44,8 @@ pub(in crate::store) struct SpoolDir {
     beside: Option<Beside>,
     /// The storage directory that it is in, and where in there.
     within: Option<(Arc<OwnedFd>, PathBuf)>,
-    device: u64,
-    /// The incoming directory's inode.
-    inode: u64,
+    incoming_id: FileId,
+    staging_id: FileId,
     /// The permissions of new files.
     mode: Mode,
     /// What the filesystem lacks. Empty where files cannot even be made just now: the reason is reported when one is to
@@ -99,8 +98,9 @@ impl SpoolDir {
             // Without a journal its identity has no use.
             Staging::Server => SpoolId::random(),
         };
-        let stat = fs::fstat(&incoming).map_err(StoreError::io("look at the directory", &path))?;
-        let (device, inode, session, next) = (stat.st_dev, stat.st_ino, setup::random(), AtomicU64::new(0));
+        let incoming_id = FileId::of(&incoming).map_err(StoreError::io("look at the directory", &path))?;
+        let staging_id = FileId::of(&staging).map_err(StoreError::io("look at the directory", &staging_path))?;
+        let (session, next) = (setup::random(), AtomicU64::new(0));
         let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
         let incoming = Arc::new(incoming);
         let spool_dir = Self {
@@ -112,8 +112,8 @@ impl SpoolDir {
             staging,
             beside: None,
             within,
-            device,
-            inode,
+            incoming_id,
+            staging_id,
             mode,
             lacks,
             sinks: Arc::new(SinkKind::default()),
@@ -147,7 +147,7 @@ impl SpoolDir {
     /// From now on nobody waits for this directory's filesystem longer than need be, unless that is the one given: where
     /// the journal is, nothing can be done without it.
     pub(in crate::store) fn answering_beside(mut self, device: Option<u64>) -> Result<Self, StoreError> {
-        if device != Some(self.device) {
+        if device != Some(self.incoming_id.device) {
             self.beside =
                 Some(Beside { staging: StagingQueue::start(&self.path)?, asked: Answering::start(&self.path)? });
         }
@@ -182,7 +182,7 @@ impl SpoolDir {
 
     /// The number of its filesystem, if others than those of this one are to go on where it does not answer.
     pub(in crate::store) fn filesystem_beside(&self) -> Option<u64> {
-        self.beside.as_ref().map(|_| self.device)
+        self.beside.as_ref().map(|_| self.incoming_id.device)
     }
 
     /// What is to be staged in it, if the loop must not wait for its filesystem.
@@ -219,24 +219,22 @@ impl SpoolDir {
 
     /// The number of the filesystem.
     pub(in crate::store) fn device(&self) -> u64 {
-        self.device
+        self.incoming_id.device
     }
 
     /// Which directory this is, by whatever path it was opened: its filesystem and its inode.
     pub(in crate::store) fn directory(&self) -> (u64, u64) {
-        (self.device, self.inode)
+        (self.incoming_id.device, self.incoming_id.inode)
     }
 
     /// Whether the paths still lead to the directories that are held open.
     pub(in crate::store) fn is_in_place(&self) -> bool {
-        let is_in_place = match &self.within {
-            None => leads_to(&self.path, &*self.incoming),
+        let incoming = match &self.within {
+            None => FileId::behind(&self.path),
             // Not if it was moved out, and a link leads there.
-            Some((storage, relative)) => open::directory(&**storage, relative)
-                .and_then(|found| Ok(is_same(&fs::fstat(found)?, &fs::fstat(&*self.incoming)?)))
-                .unwrap_or(false),
+            Some((storage, relative)) => open::directory(&**storage, relative).and_then(FileId::of).ok(),
         };
-        is_in_place && open::is_in_place(&*self.incoming, self.kind.name(), &self.staging)
+        incoming == Some(self.incoming_id) && FileId::at(&*self.incoming, self.kind.name()) == Some(self.staging_id)
     }
 
     /// An error if another directory has the path by now: nobody would find what is put into this one.
