@@ -28,7 +28,7 @@ const AGENTS: usize = 100;
 /// Files where nothing but the machine and the line limit.
 const MANY: usize = 3_000;
 
-/// So many where they are asked for ahead in the extension: a day of an outage at a small site.
+/// So many where they are asked for ahead: a day of an outage at a small site.
 const AHEAD: usize = 6_000;
 
 /// Files where each waits for answers: as many as take so long at four round trips each on two connections...
@@ -44,8 +44,8 @@ pub(crate) enum Dialect {
     ByDefault,
     /// The same, compressed.
     Compressed,
-    /// As to stock, without asking.
-    Stock,
+    /// As to stock, without asking, and each command once the one before is answered.
+    LockStep,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +78,12 @@ impl Way {
         if !makes.contains(&Make::Stock) {
             println!("stock SKIPPED: STOCK_TENTACLE_SERVER names no stock server");
         }
-        let tentacle = makes.into_iter().flat_map(|make| [false, true].map(|tls| Self::of(make, tls)));
-        let mut ways: Vec<Self> = tentacle.collect();
-        let others = [Dialect::Compressed, Dialect::Stock].into_iter().flat_map(|dialect| {
-            [false, true].map(|tls| Self::Tentacle { make: Make::Ours(Durability::Fsync), tls, dialect })
+        let tentacle = makes.into_iter().flat_map(|make| {
+            let of = move |dialect| [false, true].map(|tls| Self::Tentacle { make, tls, dialect });
+            let compressed = (make != Make::Stock).then_some(Dialect::Compressed);
+            [Dialect::ByDefault].into_iter().chain(compressed).chain([Dialect::LockStep]).flat_map(of)
         });
-        ways.splice(2..2, others);
+        let mut ways: Vec<Self> = tentacle.collect();
         match others::find(&["rsync"]) {
             Ok(()) => ways.extend([false, true].map(|fsync| Self::Rsync { fsync })),
             Err(lacking) => println!("rsync SKIPPED: {lacking}"),
@@ -101,7 +101,7 @@ impl Way {
                 let dialect = match dialect {
                     Dialect::ByDefault => "",
                     Dialect::Compressed => " compressed",
-                    Dialect::Stock => " as stock",
+                    Dialect::LockStep => " in lock-step",
                 };
                 format!("{}{dialect}, {}", make.name(), if tls { "TLS" } else { "plain" })
             }
@@ -111,18 +111,14 @@ impl Way {
         }
     }
 
-    /// Whether it is our collector and our server, in the extension.
-    fn is_extended(self) -> bool {
-        matches!(self, Self::Tentacle { make: Make::Ours(_), dialect: Dialect::ByDefault | Dialect::Compressed, .. })
+    /// Whether it is our collector, as it is by default: it asks for files ahead.
+    fn is_ahead(self) -> bool {
+        matches!(self, Self::Tentacle { dialect: Dialect::ByDefault | Dialect::Compressed, .. })
     }
 
     /// Whether it waits for the answer before the next command.
     fn is_in_lock_step(self) -> bool {
-        match self {
-            Self::Tentacle { .. } => !self.is_extended(),
-            Self::Lftp => true,
-            Self::Rsync { .. } => false,
-        }
+        matches!(self, Self::Tentacle { dialect: Dialect::LockStep, .. } | Self::Lftp)
     }
 
     /// How many files are collected in a run.
@@ -135,7 +131,7 @@ impl Way {
                 let files = (2.0 * SECONDS / (4.0 * round_trip)) as usize;
                 files.clamp(FEW, MANY)
             }
-            false if self.is_extended() => AHEAD,
+            false if self.is_ahead() => AHEAD,
             false => MANY,
         }
     }
@@ -178,7 +174,8 @@ impl Case {
                 let ca = server.address().ca.as_deref();
                 let get = |address| {
                     let mut site = site("far", address, &spool, ca);
-                    site.extension = dialect != Dialect::Stock;
+                    site.extension = dialect != Dialect::LockStep;
+                    site.pipelining = dialect != Dialect::LockStep;
                     site.compression = dialect == Dialect::Compressed;
                     collect(site, self.files, &near)
                 };

@@ -25,7 +25,9 @@ use crate::obs::{LogThrottle, repeated};
 use crate::proto::extension::{Capabilities, Capability};
 use crate::proto::{Error, FileName, Fingerprint, Quoted, quoted};
 use crate::store::{Spool, Waiting};
-use crate::sync::{ConnectionKey, Delivery, ListAssignment, Round, Selection, SiteHistory, Step, WorkCounts};
+use crate::sync::{
+    ConnectionKey, Delivery, EarlyEnd, ListAssignment, Pipelining, Round, Selection, SiteHistory, Step, WorkCounts,
+};
 use crate::tls::ClientCertPolicy;
 
 /// What the site has to be able to do for the extension to be of use.
@@ -104,6 +106,8 @@ pub(super) struct Site {
     /// The site has refused our certificate: [`ClientCertPolicy::Auto`] goes on without.
     certificate_refused: bool,
     dialect: Dialect,
+    /// Of a stock server: how far commands may be sent ahead.
+    pub(super) pipelining: Pipelining,
     pub(super) running: Option<ActiveRound>,
     /// What waits there, as its last listing showed.
     pub(super) waiting: Option<SeenWaiting>,
@@ -126,6 +130,7 @@ impl Site {
     pub(super) fn new(key: usize, resources: SiteResources, history: SiteHistory, names: Budget) -> Self {
         let SiteResources { settings, target, spool } = resources;
         Self {
+            pipelining: Pipelining::new(settings.tls.is_some()),
             key,
             name: settings.name.as_str().into(),
             settings,
@@ -173,6 +178,7 @@ impl Site {
         SiteResources { settings: self.settings, target: self.target, spool: self.spool } = resources;
         self.certificate_refused = false;
         self.dialect = Dialect::Unknown;
+        self.pipelining = Pipelining::new(self.settings.tls.is_some());
         self.history.reset_skips();
         self.not_taken.clear();
         self.files_log = LogThrottle::default();
@@ -330,6 +336,24 @@ impl Site {
             (Dialect::Unknown | Dialect::Stock(_), Some(since)) => Dialect::Stock(since),
             _ => Dialect::Unknown,
         };
+    }
+
+    /// At which distance commands are sent ahead of their answers; `None` where each waits for the answer to the one before. What
+    /// is moved at once would be lost with the connection, all of it.
+    pub(super) fn distance(&self, now: Instant) -> Option<Duration> {
+        let is_of_use = self.settings.pipelining && self.settings.delivery == Delivery::Safe;
+        if is_of_use { self.pipelining.distance(now) } else { None }
+    }
+
+    /// A connection has ended on which commands had been sent ahead, of which so many were not answered.
+    pub(super) fn ended_early(&mut self, end: EarlyEnd, outstanding: usize, now: Instant) {
+        if self.pipelining.ended(end, outstanding, now) {
+            info!(
+                "site={} ends connections on which commands are sent ahead: for ten minutes each waits for the answer to \
+                 the one before",
+                self.shown()
+            );
+        }
     }
 
     /// How many connections a round may have: answers that come in order take one.

@@ -205,6 +205,10 @@ keys! {
         /// Whether a server of ours is asked to compress, both ways.
         compression: bool = false, Flag, Site;
 
+        /// Whether a stock server is sent commands ahead of its answers: over TLS, and in plain at a distance where the way is
+        /// long.
+        pipelining: bool = true, Flag, Site;
+
         /// Whether agents' configuration and their collections are kept the same here and at the site; `None` where
         /// `incoming_dir` and the site have the directories for that, and in silence where they do not.
         remote_config: Option<bool> = None, Flag, Site;

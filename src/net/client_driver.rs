@@ -7,7 +7,7 @@ use super::{ByteStream, Failure, FileSent, Io, Read};
 use crate::proto::{Client, Command, Error, Event, Request, Want};
 
 /// More than any reply has, in bytes.
-const LINE: u64 = 4096;
+pub(super) const LINE: u64 = 4096;
 
 /// A client's session, and the moving of its bytes.
 ///

@@ -4,9 +4,11 @@
 //! connection's readiness, bring connections that are not open yet a step further, expire deadlines, accept. What
 //! concerns the caller comes back as [`Event`]s; an open connection is then used through [`Io`], which ends every turn
 //! after a budget of bytes, so that no peer keeps the loop to itself. Which side began a connection ([`Net::open`] or
-//! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`] and [`PipelinedDriver`] are the client's side of a
-//! session on one. Once a session has agreed on it, a connection's bytes are [compressed](Compressible). Clients of the control socket are served beside the connections.
+//! [`Net::listen`]) makes no difference once it is open. [`ClientDriver`], [`AheadDriver`] and [`PipelinedDriver`] are the client's side
+//! of a session on one. Once a session has agreed on it, a connection's bytes are [compressed](Compressible). Clients of the control
+//! socket are served beside the connections.
 
+mod ahead_driver;
 mod byte_stream;
 mod client_driver;
 mod compression;
@@ -24,6 +26,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use ahead_driver::AheadDriver;
 pub use byte_stream::ByteStream;
 pub use client_driver::{ClientDriver, DriverError};
 pub(crate) use compression::Compression;

@@ -7,6 +7,7 @@
 //!
 //! What ours say to each other beyond stock's commands is specified in [`extension`].
 
+mod ahead_client;
 mod auth;
 mod client;
 mod command;
@@ -30,6 +31,7 @@ mod size;
 mod transmit_buffer;
 mod verb;
 
+pub use ahead_client::AheadClient;
 pub use auth::PasswordDigest;
 pub use client::{Client, Event, Want};
 pub use command::{Answer, Command, CommandError, ListArg, Request};

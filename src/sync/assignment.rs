@@ -93,6 +93,8 @@ pub struct FetchAssignment {
 pub struct DeleteAssignment {
     name: FileName,
     published: Fingerprint,
+    /// Whether the site was asked before, and its answer did not come.
+    was_asked: bool,
 }
 
 /// A staged file whose commit is awaited.
@@ -131,7 +133,7 @@ impl FetchAssignment {
 
 impl DeleteAssignment {
     pub(super) fn new(name: FileName, published: Fingerprint) -> Self {
-        Self { name, published }
+        Self { name, published, was_asked: false }
     }
 
     /// The file's name at the site.
@@ -144,12 +146,17 @@ impl DeleteAssignment {
         self.published
     }
 
-    pub(super) fn into_name(self) -> FileName {
-        self.name
+    /// The site was asked, and its answer did not come: the file may be gone by now.
+    pub fn asked(self) -> Self {
+        Self { was_asked: true, ..self }
     }
 
-    pub(super) fn into_parts(self) -> (FileName, Fingerprint) {
-        (self.name, self.published)
+    pub(super) fn was_asked(&self) -> bool {
+        self.was_asked
+    }
+
+    pub(super) fn into_name(self) -> FileName {
+        self.name
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Round {
     /// So many more may be asked for, as they come one after the other.
     ahead: usize,
     queue: Queue,
-    deletes: VecDeque<(FileName, Fingerprint)>,
+    deletes: VecDeque<DeleteAssignment>,
     refetched: HashSet<FileName>,
     covers: Covers,
     /// Whether anything was committed, or deleted for the first time.
@@ -133,8 +133,8 @@ impl Round {
             Phase::Listing | Phase::Confirming => return None,
             Phase::Collecting | Phase::Confirmed | Phase::WindingUp => {}
         }
-        if let Some((name, fingerprint)) = self.deletes.pop_front() {
-            return Some(Assignment::Delete(DeleteAssignment::new(name, fingerprint)));
+        if let Some(delete) = self.deletes.pop_front() {
+            return Some(Assignment::Delete(delete));
         }
         let name = if self.has_window() { self.queue.take(connection)? } else { return None };
         self.fetching += 1;
@@ -293,7 +293,7 @@ impl Round {
     /// The file is durable here: the site's copy may go.
     fn published(&mut self, name: FileName, fingerprint: Fingerprint, history: &mut SiteHistory) {
         match self.delivery {
-            Delivery::Safe => self.deletes.push_back((name, fingerprint)),
+            Delivery::Safe => self.deletes.push_back(DeleteAssignment::new(name, fingerprint)),
             Delivery::Move => self.gone(&name, history),
         }
     }
@@ -333,6 +333,7 @@ impl Round {
     /// A deletion has ended.
     pub fn deleted(&mut self, delete: DeleteAssignment, result: DeleteResult, history: &mut SiteHistory) {
         self.in_flight -= 1;
+        let was_asked = delete.was_asked();
         let name = delete.into_name();
         match result {
             DeleteResult::Gone => self.gone(&name, history),
@@ -346,6 +347,8 @@ impl Round {
                 self.fetch_again(&name);
             }
             DeleteResult::Postponed => self.has_deleted = true,
+            // It is done, most likely: so a site answers that does not have the file.
+            DeleteResult::Refused if was_asked => self.has_deleted = true,
             DeleteResult::Refused => {
                 self.has_deleted = true;
                 self.tally.refused += 1;
@@ -408,8 +411,7 @@ impl Round {
             }
             Assignment::Delete(delete) => {
                 self.in_flight -= 1;
-                let (name, published) = delete.into_parts();
-                self.deletes.push_front((name, published));
+                self.deletes.push_front(delete);
             }
         }
     }

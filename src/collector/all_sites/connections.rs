@@ -65,6 +65,10 @@ impl Collector {
                 self.staging.insert(id);
                 self.add_connections(key);
             }
+            Ok(PumpOutcome::Paced(at)) => {
+                self.paced.insert((at, id));
+                self.add_connections(key);
+            }
             Ok(PumpOutcome::Leaving) => self.leave(id, key),
             Ok(PumpOutcome::Exhausted) => {
                 self.quit(id);
@@ -229,6 +233,17 @@ impl Collector {
             }
             still_waits
         });
+    }
+
+    /// Connections whose next message may be sent by now.
+    pub(super) fn wake_paced(&mut self) {
+        while let Some((at, id)) = self.paced.pop_first() {
+            if at > self.net.now() {
+                self.paced.insert((at, id));
+                return;
+            }
+            self.net.wake(id);
+        }
     }
 
     pub(super) fn wake_waiting(&mut self) {

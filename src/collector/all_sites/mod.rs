@@ -93,6 +93,8 @@ pub struct Collector {
     running: usize,
     /// Connections whose files wait for their directory.
     staging: BTreeSet<ConnId>,
+    /// Connections that have something to send, and when they may.
+    paced: BTreeSet<(Instant, ConnId)>,
     /// Sites whose rounds have no connection, and work for one.
     awaiting_capacity: VecDeque<usize>,
     /// Sites whose rounds wait though they are due, and since when.
@@ -233,6 +235,7 @@ impl Collector {
             max_connections,
             running: 0,
             staging: BTreeSet::new(),
+            paced: BTreeSet::new(),
             awaiting_capacity: VecDeque::new(),
             held_up: BTreeMap::new(),
             next_tick: now,
@@ -319,7 +322,9 @@ impl Collector {
             }
             let tick = Some(self.next_tick).filter(|_| self.running > 0);
             let stop_by = self.stop.as_ref().map(|stop| stop.by);
-            let wake = [self.schedule_wakes(), tick, stop_by, self.watchdog.due(self.net.now()), self.monitor_due()];
+            let paced = self.paced.first().map(|(at, _)| *at);
+            let wake =
+                [self.schedule_wakes(), tick, paced, stop_by, self.watchdog.due(self.net.now()), self.monitor_due()];
             for event in self.net.poll_once(wake.into_iter().flatten().min())? {
                 match event {
                     Event::Signal(signal) => {
@@ -330,6 +335,7 @@ impl Collector {
                     other => self.handle(other),
                 }
             }
+            self.wake_paced();
             self.check_threads()?;
             if self.control.awaits_reload() && !on_signal(&mut self, SIGHUP) {
                 self.stop(shutdown_timeout);

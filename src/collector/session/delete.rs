@@ -23,6 +23,11 @@ const BLANKS: &[u8] = b"\n\r \t";
 /// The most blanks that a file cut short is tried with.
 const MOST_BLANKS: u32 = 4;
 
+/// Whether what comes is compared in memory, if it is the published file, and can be: so it is not with an empty one.
+pub(super) fn is_compared_in_memory(delete: &DeleteAssignment) -> bool {
+    (1..=COMPARED_IN_MEMORY).contains(&delete.published().size)
+}
+
 /// A published file that the site is to let go.
 pub(super) struct Delete {
     assignment: DeleteAssignment,
@@ -109,6 +114,14 @@ impl Delete {
         }
     }
 
+    /// So many bytes come, of whatever file: nobody has looked at the size before.
+    pub(super) fn begin(mut self, size: u64, cx: &mut Context<'_>) -> Self {
+        if size > COMPARED_IN_MEMORY {
+            self.received.sink = cx.site.spool.stage(size).map_or_else(Sink::Discard, Sink::Stage);
+        }
+        self
+    }
+
     /// Where its bytes go, if that is not memory.
     pub(super) fn stage(&self) -> Option<&HashedTemp> {
         match &self.received.sink {
@@ -151,14 +164,33 @@ impl Delete {
     /// The connection ended, and not with what was announced. A stock server whose file had become shorter or longer by
     /// then has sent, and deleted, all there was, and now waits for us: what is whole, or may be, is kept.
     pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
-        let (received, published) = (&self.received, self.assignment.published());
-        let is_other = !received.is(published) && !received.lacks_blanks_only(published);
-        if is_other && (received.is_whole() || received.running.size() == published.size) {
+        let came_to_end = self.received.running.size() == self.assignment.published().size;
+        if self.is_other() && (self.received.is_whole() || came_to_end) {
             // The connection has failed already: that is what the round reports.
             let _ = self.rescue(site, commit_queue);
         } else {
             site.dropped(Assignment::Delete(self.assignment));
         }
+    }
+
+    /// The connection ended where commands had been sent ahead. What has come is kept as by
+    /// [`on_disconnect`](Self::on_disconnect), unless it is not sure where it ends (`is_cut` tells that it is).
+    pub(super) fn ended_early(self, is_cut: bool, cx: &mut Context<'_>) -> Result<(), Reason> {
+        let came_to_end = is_cut && self.received.running.size() == self.assignment.published().size;
+        if self.received.is(self.assignment.published()) {
+            self.complete(cx).map(drop)
+        } else if self.is_other() && (self.received.is_whole() || came_to_end) {
+            self.rescue(cx.site, cx.commit_queue)
+        } else {
+            cx.site.returned(Assignment::Delete(self.assignment.asked()));
+            Ok(())
+        }
+    }
+
+    /// Whether what has come cannot be the beginning of the committed file, or not for long.
+    fn is_other(&self) -> bool {
+        let (received, published) = (&self.received, self.assignment.published());
+        !received.is(published) && !received.lacks_blanks_only(published)
     }
 
     /// The agent overwrote the file since our copy was fetched: both are measurements, both are kept.

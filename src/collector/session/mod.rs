@@ -1,6 +1,8 @@
 //! One connection's conversation with its site: [`StockSession`], one thing after the other, as every server understands it;
-//! and [`ExtendedSession`], where the site turns out to be a server of ours that speaks the extension.
+//! [`AheadSession`], which asks stock for files ahead of its answers, as far as stock lets it; and [`ExtendedSession`], where
+//! the site turns out to be a server of ours that speaks the extension.
 
+mod ahead;
 mod body;
 mod delete;
 mod extended;
@@ -10,7 +12,9 @@ mod stock;
 mod task;
 
 use std::ops::{Deref, DerefMut};
+use std::time::Instant;
 
+use self::ahead::AheadSession;
 use self::extended::ExtendedSession;
 use self::stock::StockSession;
 use super::Reason;
@@ -40,6 +44,8 @@ pub(super) enum PumpOutcome {
     Waiting,
     /// Until the directory that its file goes into has gone on.
     Staging,
+    /// Until the socket can go on, or then: a message is not to be sent before.
+    Paced(Instant),
     /// The round has nothing more for it.
     Leaving,
     /// The round may have, but this connection can take no more commands.
@@ -67,6 +73,7 @@ enum Reuse {
 /// A connection's session.
 pub(super) enum Session {
     Stock(Box<StockSession>),
+    Ahead(Box<AheadSession>),
     Extended(Box<ExtendedSession>),
 }
 
@@ -130,18 +137,38 @@ impl Session {
     pub(super) fn opened(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
         match self {
             Self::Stock(session) => session.opened(cx),
-            Self::Extended(_) => Ok(()),
+            Self::Ahead(_) | Self::Extended(_) => Ok(()),
         }
     }
 
     /// Goes on for as long as the socket, the budget and the round let it.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        if let Self::Stock(session) = self
-            && let Some(extended) = session.extended(cx.site)
-        {
-            *self = Self::Extended(Box::new(extended));
-        }
+        self.turn(cx)?;
         Conversation::pump(&mut **self, cx)
+    }
+
+    /// Another kind of session goes on where this one has come to its end.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        match self {
+            Self::Stock(session) => {
+                if let Some(extended) = session.extended(cx.site) {
+                    *self = Self::Extended(Box::new(extended));
+                } else if let Some((mut ahead, assignment)) = session.ahead() {
+                    let asked = ahead.ask(assignment, cx);
+                    *self = Self::Ahead(Box::new(ahead));
+                    return asked;
+                }
+            }
+            Self::Ahead(session) => {
+                if let Some((mut stock, assignment)) = session.lock_step() {
+                    let begun = assignment.map_or(Ok(()), |assignment| stock.begin(assignment, cx));
+                    *self = Self::Stock(Box::new(stock));
+                    return begun;
+                }
+            }
+            Self::Extended(_) => {}
+        }
+        Ok(())
     }
 
     /// What a session about something else goes on with, where nothing is under way.
@@ -149,7 +176,7 @@ impl Session {
         match self {
             Self::Stock(session) => session.into_driver(),
             // Where nothing is due, a stock command may come as well as another.
-            Self::Extended(_) => ClientDriver::new(),
+            Self::Ahead(_) | Self::Extended(_) => ClientDriver::new(),
         }
     }
 }
@@ -160,6 +187,7 @@ impl Deref for Session {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Stock(session) => &**session,
+            Self::Ahead(session) => &**session,
             Self::Extended(session) => &**session,
         }
     }
@@ -169,6 +197,7 @@ impl DerefMut for Session {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
             Self::Stock(session) => &mut **session,
+            Self::Ahead(session) => &mut **session,
             Self::Extended(session) => &mut **session,
         }
     }

@@ -3,10 +3,12 @@
 //! ```text
 //! Connecting ──► Open ──► Parked ──► Open …    open, without a round
 //!                 ├──► Exhausted               our last word goes unanswered: nothing may follow it
-//!                 └──► Extended                an ExtendedSession goes on
+//!                 ├──► Extended                an ExtendedSession goes on
+//!                 └──► Open, Ahead             an AheadSession goes on
 //!
 //! Open: what the site was asked
 //!   Greeting, Asking    does it speak the extension? then an ExtendedSession goes on
+//!   Ahead         nothing: what follows is asked for ahead
 //!   Listing
 //!   Fetching      stage → committer
 //!   Deleting      compare with what was published
@@ -15,6 +17,9 @@
 //!   Trailing, Overrun    longer than announced: the session's last
 //! ```
 
+use std::time::Instant;
+
+use super::ahead::AheadSession;
 use super::body::Body;
 use super::delete::Delete;
 use super::extended::{ExtendedSession, Preface};
@@ -41,6 +46,8 @@ pub(in crate::collector) struct StockSession {
     pub(super) state: State,
     /// What the site was asked.
     pub(super) task: Option<Task>,
+    /// When it was given a command, until it has answered.
+    asked: Option<Instant>,
     standing: Reuse,
     pub(super) body: Body,
 }
@@ -59,7 +66,19 @@ pub(super) enum State {
 impl StockSession {
     pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
         let (driver, state) = (ClientDriver::new(), State::Connecting);
-        Self { site, key, driver, state, task: None, standing: Reuse::Fresh, body: Body::None }
+        Self { site, key, driver, state, task: None, asked: None, standing: Reuse::Fresh, body: Body::None }
+    }
+
+    /// On a connection on which all is answered.
+    pub(super) fn going_on(site: usize, key: ConnectionKey) -> Self {
+        Self { state: State::Open, ..Self::new(site, key) }
+    }
+
+    /// What goes on from here, if something is to be asked for ahead, and what that is.
+    pub(super) fn ahead(&mut self) -> Option<(AheadSession, Assignment)> {
+        let task = self.task.take_if(|task| matches!(task, Task::Ahead(_)))?;
+        let Task::Ahead(assignment) = task else { return None };
+        Some((AheadSession::new(self.site, self.key), assignment))
     }
 
     /// What goes on from here, if the site has said that it speaks the extension.
@@ -101,27 +120,37 @@ impl StockSession {
             return self.driver.ask_capabilities().map(|()| None).map_err(|error| cx.site.protocol(error));
         }
         cx.check_room();
-        let (command, task) = match cx.site.next_step(self.key) {
-            Step::Do(Assignment::List(assignment)) => {
-                (Command::List(ListArg::root()), Task::Listing(ListingTask::new(assignment, cx.site, cx.io.date())))
+        match cx.site.next_step(self.key) {
+            Step::Do(assignment) if AheadSession::takes(&assignment, cx) => {
+                self.task = Some(Task::Ahead(assignment));
+                Ok(Some(give_way(cx)))
             }
-            Step::Do(Assignment::Fetch(assignment)) => {
-                let name = assignment.name().clone();
-                let command = if assignment.deletes() { Command::Move(name) } else { Command::Receive(name) };
-                (command, Task::Fetching(Fetch::new(assignment)))
+            Step::Do(assignment) => self.begin(assignment, cx).map(|()| None),
+            Step::Wait => Ok(Some(PumpOutcome::Waiting)),
+            Step::Leave => Ok(Some(PumpOutcome::Leaving)),
+        }
+    }
+
+    /// Does this, and nothing else until it is done.
+    pub(super) fn begin(&mut self, assignment: Assignment, cx: &mut Context<'_>) -> Result<(), Reason> {
+        cx.site.pipelining.took_step();
+        let (command, task) = match assignment {
+            Assignment::List(list) => {
+                (Command::List(ListArg::root()), Task::Listing(ListingTask::new(list, cx.site, cx.io.date())))
             }
-            Step::Do(Assignment::Delete(assignment)) => {
-                (Command::Move(assignment.name().clone()), Task::Deleting(Delete::new(assignment)))
+            Assignment::Fetch(fetch) => {
+                let name = fetch.name().clone();
+                let command = if fetch.deletes() { Command::Move(name) } else { Command::Receive(name) };
+                (command, Task::Fetching(Fetch::new(fetch)))
             }
-            Step::Wait => return Ok(Some(PumpOutcome::Waiting)),
-            Step::Leave => return Ok(Some(PumpOutcome::Leaving)),
+            Assignment::Delete(delete) => (Command::Move(delete.name().clone()), Task::Deleting(Delete::new(delete))),
         };
         self.task = Some(task);
-        self.command(&command, cx)?;
-        Ok(None)
+        self.command(&command, cx)
     }
 
     fn command(&mut self, command: &Command, cx: &mut Context<'_>) -> Result<(), Reason> {
+        self.asked = Some(cx.io.now());
         cx.io.set_deadline(Some(cx.site.settings.timeout));
         self.driver.command(command).map_err(|error| cx.site.protocol(error))
     }
@@ -157,6 +186,9 @@ impl StockSession {
 
     pub(super) fn handle(&mut self, event: &Event, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.standing = Reuse::Fresh;
+        if let Some(asked) = self.asked.take() {
+            cx.site.pipelining.answered_within(cx.io.now().saturating_duration_since(asked));
+        }
         let Some(task) = self.task.take() else { return Ok(()) };
         match event {
             Event::Announced { verb, size } => {

@@ -17,6 +17,8 @@ pub(super) enum Task {
     Greeting,
     /// Does it speak the extension?
     Asking,
+    /// Nothing yet: this is asked for ahead, as an [`AheadSession`](super::ahead::AheadSession) does.
+    Ahead(Assignment),
     Listing(ListingTask),
     Fetching(Fetch),
     Deleting(Delete),
@@ -49,7 +51,7 @@ impl Task {
             Self::Fetching(fetch) => fetch.take_body(bytes),
             Self::Deleting(delete) | Self::Overrun(delete) => delete.received().take(bytes),
             Self::Trailing(trailing) => trailing.received().take(bytes),
-            Self::Greeting | Self::Asking | Self::Staging { .. } | Self::Confirming(_) => {}
+            Self::Greeting | Self::Asking | Self::Ahead(_) | Self::Staging { .. } | Self::Confirming(_) => {}
         }
     }
 
@@ -105,6 +107,7 @@ impl Task {
             Self::Deleting(delete) => return delete.complete(cx),
             Self::Greeting
             | Self::Asking
+            | Self::Ahead(_)
             | Self::Staging { .. }
             | Self::Overrun(..)
             | Self::Trailing(..)
@@ -124,7 +127,7 @@ impl Task {
             Self::Fetching(fetch) => fetch.refused(refusal, cx),
             Self::Deleting(delete) => cx.site.deleted(delete.into_assignment(), DeleteResult::Refused),
             Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.commit_queue),
-            Self::Staging { .. } | Self::Overrun(..) | Self::Trailing(..) | Self::Confirming(_) => {}
+            Self::Ahead(_) | Self::Staging { .. } | Self::Overrun(..) | Self::Trailing(..) | Self::Confirming(_) => {}
         }
         Ok(())
     }
@@ -138,6 +141,7 @@ impl Task {
             Self::Deleting(delete) | Self::Overrun(delete) => delete.on_disconnect(site, commit_queue),
             Self::Trailing(trailing) => trailing.on_disconnect(site, commit_queue),
             Self::Asking => site.did_not_say(),
+            Self::Ahead(assignment) => site.returned(assignment),
             Self::Greeting | Self::Confirming(_) => {}
         }
     }
@@ -158,7 +162,7 @@ impl Task {
             Self::Staging { task, .. } => task.file(),
             Self::Deleting(delete) | Self::Overrun(delete) => Some((delete.name(), delete.came())),
             Self::Trailing(trailing) => Some((trailing.name(), trailing.came())),
-            Self::Greeting | Self::Asking | Self::Listing(_) | Self::Confirming(_) => None,
+            Self::Greeting | Self::Asking | Self::Ahead(_) | Self::Listing(_) | Self::Confirming(_) => None,
         }
     }
 

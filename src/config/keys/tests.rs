@@ -67,6 +67,7 @@ const EVERY_KEY: &str = r#"
     quickack = false
     extension = false
     compression = true
+    pipelining = false
     remote_config = true
     remote_config_interval = "5m"
     remote_config_max_agents = 10

@@ -1,0 +1,203 @@
+//! How far apart a stock server is sent commands ahead of their answers, or whether each waits for the answer to the one before.
+//!
+//! Stock takes all that one read brings for one command. Two that meet in a read end the session, and nothing is done that
+//! either asks for. In TLS each record is a read of its own, so commands that are each a record do not meet, unless somebody on
+//! the way takes the TLS off. In plain they are sent at a distance, so that each is read before the next one comes: how large that
+//! has to be, the line and the server decide.
+//!
+//! ```text
+//!            went well, often                          ended early, too often in a row
+//!   Ahead { distance } ──┐                 Ahead ──────────────────────────────────────► LockStep { until }
+//!     ▲   ▲              │ distance shrinks  ▲                                               │
+//!     │   └──────────────┘                   └───────────────────────────────────────────────┘
+//!     │      ended early: distance grows
+//!     └── cautious: so many steps in lock-step first
+//! ```
+
+use std::time::{Duration, Instant};
+
+/// The distance that is begun with where commands could meet.
+const FIRST_DISTANCE: Duration = Duration::from_millis(5);
+
+/// It does not shrink below this: no server is sure to have read by then.
+const LEAST_DISTANCE: Duration = Duration::from_millis(2);
+
+/// It does not grow beyond this.
+const MOST_DISTANCE: Duration = Duration::from_millis(40);
+
+/// A distance is kept where the way there and back is so many times as long: else the answers are as soon there.
+const WORTHWHILE: u32 = 4;
+
+/// After so many files without an early end, the ends before are forgotten, and the distance shrinks.
+const CLEAN: u32 = 100;
+
+/// After so many early ends in a row, commands are not sent ahead any more ...
+const MOST_ENDS: u32 = 5;
+
+/// ... for so long.
+const LOCK_STEP: Duration = Duration::from_secs(10 * 60);
+
+/// Why a session ended in which commands had been sent ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyEnd {
+    /// The server answered a command with an error, or had an empty file: what was sent behind that ends a session at stock.
+    Answered,
+    /// It closed without a word: two commands met, or the line or the server broke.
+    Unexplained,
+}
+
+/// What has been seen of a site's server, and of the way there.
+#[derive(Clone, Debug)]
+pub struct Pipelining {
+    /// Of one command from the next; zero where each is a record.
+    distance: Duration,
+    /// From a command to its answer, the shortest so far.
+    round_trip: Option<Duration>,
+    /// Steps that are taken in lock-step first.
+    cautious: usize,
+    /// Early ends in a row.
+    ends: u32,
+    /// Of those, unexplained ones.
+    unexplained: u32,
+    /// Files since the last of them, or since the distance shrank.
+    clean: u32,
+    /// Commands are not sent ahead until then.
+    lock_step: Option<Instant>,
+}
+
+impl Pipelining {
+    /// Of a site of which nothing is known; `is_in_records`: commands go in records of TLS.
+    pub fn new(is_in_records: bool) -> Self {
+        Self {
+            distance: if is_in_records { Duration::ZERO } else { FIRST_DISTANCE },
+            round_trip: None,
+            cautious: 0,
+            ends: 0,
+            unexplained: 0,
+            clean: 0,
+            lock_step: None,
+        }
+    }
+
+    /// At which distance commands are sent ahead; `None` where each waits for the answer to the one before.
+    pub fn distance(&self, now: Instant) -> Option<Duration> {
+        let is_worthwhile = self.distance.is_zero()
+            || self.round_trip.is_some_and(|round_trip| round_trip >= self.distance * WORTHWHILE);
+        let is_ahead = self.cautious == 0 && self.lock_step.is_none_or(|until| now >= until);
+        (is_ahead && is_worthwhile).then_some(self.distance)
+    }
+
+    /// A command on its own was answered after so long.
+    pub fn answered_within(&mut self, wait: Duration) {
+        self.round_trip = Some(self.round_trip.map_or(wait, |shortest| shortest.min(wait)));
+    }
+
+    /// A file was asked for, or deleted, in lock-step.
+    pub fn took_step(&mut self) {
+        self.cautious = self.cautious.saturating_sub(1);
+    }
+
+    /// What was asked for ahead has come, or is done.
+    pub fn went_well(&mut self) {
+        self.clean += 1;
+        if self.clean < CLEAN {
+            return;
+        }
+        (self.clean, self.ends, self.unexplained) = (0, 0, 0);
+        if !self.distance.is_zero() {
+            self.distance = (self.distance - self.distance / 8).max(LEAST_DISTANCE);
+        }
+    }
+
+    /// A session ended in which `outstanding` commands were not answered. Whether commands are sent ahead no more, for a while.
+    pub fn ended(&mut self, end: EarlyEnd, outstanding: usize, now: Instant) -> bool {
+        self.clean = 0;
+        self.ends += 1;
+        // Whatever ended the first one may stand before all others: on its own, it is got past.
+        self.cautious = if self.ends > 1 { outstanding.max(1) } else { 1 };
+        if end == EarlyEnd::Answered {
+            return false;
+        }
+        self.unexplained += 1;
+        self.distance = (self.distance + self.distance / 2).clamp(FIRST_DISTANCE, MOST_DISTANCE);
+        if self.unexplained < MOST_ENDS {
+            return false;
+        }
+        (self.ends, self.unexplained, self.cautious) = (0, 0, 0);
+        self.lock_step = Some(now + LOCK_STEP);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    const FAR: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn records_need_no_distance_and_what_is_plain_needs_one_and_a_way_that_is_long() {
+        let mut plain = Pipelining::new(false);
+        assert_eq!((Pipelining::new(true).distance(now()), plain.distance(now())), (Some(Duration::ZERO), None));
+        plain.answered_within(FAR);
+        assert_eq!(plain.distance(now()), Some(FIRST_DISTANCE));
+        plain.answered_within(Duration::from_millis(19));
+        assert_eq!(plain.distance(now()), None);
+    }
+
+    #[test]
+    fn the_distance_grows_with_each_unexplained_end_and_shrinks_slowly() {
+        let now = now();
+        let mut plain = Pipelining::new(false);
+        plain.answered_within(10 * FAR);
+        assert!(!plain.ended(EarlyEnd::Unexplained, 9, now));
+        assert_eq!(plain.distance(now), None, "what ended it may come first again");
+        plain.took_step();
+        assert_eq!(plain.distance(now), Some(FIRST_DISTANCE * 3 / 2));
+        (0..CLEAN).for_each(|_| plain.went_well());
+        let shrunk = plain.distance(now).unwrap();
+        assert!(shrunk > FIRST_DISTANCE && shrunk < FIRST_DISTANCE * 3 / 2, "{shrunk:?}");
+        (0..100 * CLEAN).for_each(|_| plain.went_well());
+        assert_eq!(plain.distance(now), Some(LEAST_DISTANCE));
+    }
+
+    #[test]
+    fn who_takes_records_apart_is_sent_commands_at_a_distance() {
+        let now = now();
+        let mut tls = Pipelining::new(true);
+        tls.answered_within(FAR);
+        tls.ended(EarlyEnd::Unexplained, 9, now);
+        tls.took_step();
+        assert_eq!(tls.distance(now), Some(FIRST_DISTANCE));
+    }
+
+    #[test]
+    fn an_end_that_was_to_be_expected_costs_some_lock_step_and_no_distance() {
+        let now = now();
+        let mut tls = Pipelining::new(true);
+        for (end, steps) in [(1, 1), (2, 9), (3, 9)] {
+            assert!(!tls.ended(EarlyEnd::Answered, 9, now), "end {end}");
+            (0..steps).for_each(|_| {
+                assert_eq!(tls.distance(now), None);
+                tls.took_step();
+            });
+            assert_eq!(tls.distance(now), Some(Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn after_several_unexplained_ends_nothing_is_sent_ahead_for_a_while() {
+        let now = now();
+        let mut tls = Pipelining::new(true);
+        tls.answered_within(100 * FAR);
+        let gave_up: Vec<bool> = (0..MOST_ENDS).map(|_| tls.ended(EarlyEnd::Unexplained, 3, now)).collect();
+        assert_eq!(gave_up, [false, false, false, false, true]);
+        assert_eq!(tls.distance(now + LOCK_STEP - FAR), None);
+        assert!(tls.distance(now + LOCK_STEP).is_some());
+    }
+}
