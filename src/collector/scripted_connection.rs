@@ -22,6 +22,8 @@ pub(super) struct ScriptedConnection {
     pub(super) compression: Option<CompressionPlace>,
     /// As if what is shown had crossed the line in half as many bytes.
     pub(super) compressed: CompressedBytes,
+    /// Nothing follows the input.
+    pub(super) is_ended: bool,
 }
 
 impl ScriptedConnection {
@@ -37,6 +39,7 @@ impl ScriptedConnection {
             memory,
             compression: None,
             compressed: CompressedBytes::default(),
+            is_ended: false,
         }
     }
 }
@@ -45,7 +48,7 @@ impl ByteStream for ScriptedConnection {
     fn read(&mut self, most: u64, take: &mut dyn FnMut(&[u8]) -> usize) -> Result<Read, Failure> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.input.len());
         if most == 0 {
-            return Ok(Read::Blocked);
+            return Ok(if self.is_ended { Read::Eof { orderly: true } } else { Read::Blocked });
         }
         let taken = take(&self.input.make_contiguous()[..most]);
         self.input.drain(..taken);

@@ -5,14 +5,9 @@
 //! the way takes the TLS off. In plain they are sent at a distance, so that each is read before the next one comes: how large that
 //! has to be, the line and the server decide.
 //!
-//! ```text
-//!            went well, often                          ended early, too often in a row
-//!   Ahead { distance } ──┐                 Ahead ──────────────────────────────────────► LockStep { until }
-//!     ▲   ▲              │ distance shrinks  ▲                                               │
-//!     │   └──────────────┘                   └───────────────────────────────────────────────┘
-//!     │      ended early: distance grows
-//!     └── cautious: so many steps in lock-step first
-//! ```
+//! A connection that ends early costs the time of a new one. So the distance grows with each, and shrinks as long as there are
+//! none. It grows no further than is worthwhile: where there are ends at any distance, such as those of a busy machine, a new
+//! connection now and then is still faster than lock-step.
 
 use std::time::{Duration, Instant};
 
@@ -22,16 +17,19 @@ const FIRST_DISTANCE: Duration = Duration::from_millis(5);
 /// It does not shrink below this: no server is sure to have read by then.
 const LEAST_DISTANCE: Duration = Duration::from_millis(2);
 
-/// It does not grow beyond this.
-const MOST_DISTANCE: Duration = Duration::from_millis(40);
-
-/// A distance is kept where the way there and back is so many times as long: else the answers are as soon there.
+/// It is kept where the way there and back is so many times as long: else the answers are as soon there.
 const WORTHWHILE: u32 = 4;
 
-/// After so many files without an early end, the ends before are forgotten, and the distance shrinks.
-const CLEAN: u32 = 100;
+/// It does not grow beyond this part of the way there and back.
+const MOST_OF_ROUND_TRIP: u32 = 8;
 
-/// After so many early ends in a row, commands are not sent ahead any more ...
+/// After so many files without an early end, the distance shrinks.
+const CLEAN: u32 = 50;
+
+/// Files between two early ends that make the second one the first of its row.
+const APART: u32 = 8;
+
+/// After so many unexplained ends in a row, commands are not sent ahead any more ...
 const MOST_ENDS: u32 = 5;
 
 /// ... for so long.
@@ -59,7 +57,7 @@ pub struct Pipelining {
     ends: u32,
     /// Of those, unexplained ones.
     unexplained: u32,
-    /// Files since the last of them, or since the distance shrank.
+    /// Files since the last end, or since the distance shrank.
     clean: u32,
     /// Commands are not sent ahead until then.
     lock_step: Option<Instant>,
@@ -100,11 +98,11 @@ impl Pipelining {
     /// What was asked for ahead has come, or is done.
     pub fn went_well(&mut self) {
         self.clean += 1;
-        if self.clean < CLEAN {
-            return;
+        if self.clean >= APART {
+            (self.ends, self.unexplained) = (0, 0);
         }
-        (self.clean, self.ends, self.unexplained) = (0, 0, 0);
-        if !self.distance.is_zero() {
+        if self.clean >= CLEAN && !self.distance.is_zero() {
+            self.clean = APART;
             self.distance = (self.distance - self.distance / 8).max(LEAST_DISTANCE);
         }
     }
@@ -113,13 +111,14 @@ impl Pipelining {
     pub fn ended(&mut self, end: EarlyEnd, outstanding: usize, now: Instant) -> bool {
         self.clean = 0;
         self.ends += 1;
-        // Whatever ended the first one may stand before all others: on its own, it is got past.
+        // What ended it may stand before all others: it is asked for in lock-step. If that was not it, all of them are.
         self.cautious = if self.ends > 1 { outstanding.max(1) } else { 1 };
         if end == EarlyEnd::Answered {
             return false;
         }
         self.unexplained += 1;
-        self.distance = (self.distance + self.distance / 2).clamp(FIRST_DISTANCE, MOST_DISTANCE);
+        let most = self.round_trip.unwrap_or_default() / MOST_OF_ROUND_TRIP;
+        self.distance = (self.distance + self.distance / 2).min(most).max(FIRST_DISTANCE);
         if self.unexplained < MOST_ENDS {
             return false;
         }
@@ -164,6 +163,19 @@ mod tests {
         assert!(shrunk > FIRST_DISTANCE && shrunk < FIRST_DISTANCE * 3 / 2, "{shrunk:?}");
         (0..100 * CLEAN).for_each(|_| plain.went_well());
         assert_eq!(plain.distance(now), Some(LEAST_DISTANCE));
+    }
+
+    #[test]
+    fn the_distance_stays_worthwhile_whatever_ends() {
+        let now = now();
+        let mut plain = Pipelining::new(false);
+        plain.answered_within(FAR);
+        for _ in 0..20 {
+            (0..APART).for_each(|_| plain.went_well());
+            assert!(!plain.ended(EarlyEnd::Unexplained, 9, now), "these are not in a row");
+            plain.took_step();
+        }
+        assert_eq!(plain.distance(now), Some(FAR / MOST_OF_ROUND_TRIP));
     }
 
     #[test]

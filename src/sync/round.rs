@@ -347,8 +347,8 @@ impl Round {
                 self.fetch_again(&name);
             }
             DeleteResult::Postponed => self.has_deleted = true,
-            // It is done, most likely: so a site answers that does not have the file.
-            DeleteResult::Refused if was_asked => self.has_deleted = true,
+            // So a site answers that does not have the file: it has done what it was asked before.
+            DeleteResult::Refused if was_asked => self.gone(&name, history),
             DeleteResult::Refused => {
                 self.has_deleted = true;
                 self.tally.refused += 1;

@@ -54,6 +54,7 @@ mod output;
 mod own_spool;
 mod passphrase;
 mod path_escape;
+mod pipelining;
 mod printing;
 mod program;
 mod progress;

@@ -51,8 +51,18 @@ pub(in crate::collector) struct AheadSession {
     outstanding: VecDeque<Assignment>,
     in_lock_step: Option<Assignment>,
     body: Body,
-    /// The next message is not sent before.
-    next_message: Option<Instant>,
+    /// Of one message from the next, as it was when something was asked for last.
+    distance: Duration,
+    gap: Gap,
+}
+
+/// What the next message waits for.
+#[derive(Clone, Copy, Debug)]
+enum Gap {
+    Nothing,
+    /// A message has left in this turn of the loop: when, only the next one's beginning is sure to be after.
+    Sent,
+    Until(Instant),
 }
 
 impl AheadSession {
@@ -66,7 +76,8 @@ impl AheadSession {
             outstanding: VecDeque::new(),
             in_lock_step: None,
             body: Body::None,
-            next_message: None,
+            distance: Duration::ZERO,
+            gap: Gap::Nothing,
         }
     }
 
@@ -133,17 +144,18 @@ impl AheadSession {
     }
 
     /// Sends what may be sent by now; when the next message may be, if that is the reason for not sending it.
-    fn send(&mut self, distance: Duration, cx: &mut Context<'_>) -> Result<Option<Instant>, Failure> {
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<Option<Instant>, Failure> {
+        let now = cx.io.now();
         while self.driver.wants_write() {
-            if let Some(at) = self.next_message.filter(|at| *at > cx.io.now()) {
-                return Ok(Some(at));
-            }
-            self.next_message = None;
-            if !self.driver.transmit_message(cx.io)? {
-                return Ok(None);
-            }
-            if !distance.is_zero() {
-                self.next_message = Some(cx.io.now() + distance);
+            match self.gap {
+                Gap::Sent => return Ok(Some(now)),
+                Gap::Until(at) if at > now => return Ok(Some(at)),
+                Gap::Until(_) | Gap::Nothing => {
+                    if !self.driver.transmit_message(cx.io)? {
+                        return Ok(None);
+                    }
+                    self.gap = if self.distance.is_zero() { Gap::Nothing } else { Gap::Sent };
+                }
             }
         }
         self.driver.transmit_message(cx.io)?;
@@ -308,10 +320,14 @@ impl Conversation for AheadSession {
 
     fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
         let mut files = 0;
+        if let Gap::Sent = self.gap {
+            self.gap = Gap::Until(cx.io.now() + self.distance);
+        }
         loop {
             let distance = cx.site.distance(cx.io.now());
             let may_wait = distance.map_or(Ok(false), |distance| self.ask_ahead(distance, cx))?;
-            let sent = self.send(distance.unwrap_or_default(), cx);
+            self.distance = distance.unwrap_or(self.distance);
+            let sent = self.send(cx);
             let read = match self.driver.want() {
                 Want::Command if self.is_all_answered() => return Ok(give_way(cx)),
                 Want::Body(_) if !self.current.as_mut().is_none_or(Task::has_room) => {

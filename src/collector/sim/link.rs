@@ -75,7 +75,12 @@ impl Pipe {
         if most > 1 && scheduler.strikes(100_000) {
             most = scheduler.chance.usize(1..=most);
         }
-        self.send_bytes(&bytes[..most], at, scheduler);
+        let bunch = if at.1 == Direction::Up { scheduler.fault_rates.bunch } else { 0 };
+        match self.flying.back_mut() {
+            // Something on the way has held the last one up: they arrive as one.
+            Some(Piece::Bytes(last)) if scheduler.strikes(bunch) => last.extend(&bytes[..most]),
+            _ => self.send_bytes(&bytes[..most], at, scheduler),
+        }
         most
     }
 
@@ -142,6 +147,15 @@ impl Pipe {
 
     pub(super) fn next_arrival(&mut self) -> Option<Piece> {
         if self.stalled { None } else { self.flying.pop_front() }
+    }
+
+    /// The sender's kernel drops some of what it has not sent.
+    fn drop_unsent(&mut self, scheduler: &mut Scheduler) {
+        if self.is_meant_to_end {
+            return;
+        }
+        let kept = scheduler.chance.usize(..=self.flying.len());
+        self.flying.truncate(kept);
     }
 
     /// From now on, nothing arrives.
@@ -259,12 +273,23 @@ impl Link {
         self.deadline = None;
     }
 
+    /// Whether there is something that the server has not read. If it closes, the connection is reset.
+    pub(super) fn has_unread_far(&self) -> bool {
+        !self.up.arrived.is_empty()
+    }
+
     /// The server closes its socket.
     pub(super) fn drop_far(&mut self, id: ConnId, scheduler: &mut Scheduler) {
-        if self.far.take().is_some() {
-            let last = if self.up.arrived.is_empty() { Piece::End } else { Piece::Reset };
-            self.down.send(last, (id, Direction::Down), scheduler);
+        if self.far.take().is_none() {
+            return;
         }
+        let last = if self.has_unread_far() {
+            self.down.drop_unsent(scheduler);
+            Piece::Reset
+        } else {
+            Piece::End
+        };
+        self.down.send(last, (id, Direction::Down), scheduler);
     }
 
     /// The connection breaks: either side gets an error, or both, or the machine at this end is gone. Or somebody on

@@ -1,6 +1,6 @@
 //! A deterministic simulation: the collector as it is, with its rounds, connections, retries and sessions, and the
 //! commit protocol as it is, in a model world with a virtual clock: a network that cuts, stalls, reorders and chops;
-//! sites with stock's server, some of them hostile, some whose listings lag; sites with ours, its sessions and its
+//! sites with stock's server, which takes what one read brings for one command, some of them hostile, some whose listings lag; sites with ours, its sessions and its
 //! storage as they are, spoken to as stock or in the extension, and agents that send their files to it until they get
 //! the answer that they are stored; disks that fail and lose data, there and here; processes that die at any moment and
 //! are started again; agents that write over their files; a data server that takes what it finds.
@@ -27,7 +27,8 @@
 //! Everything follows from a seed, except the random bytes of TLS, whose number does. `cargo test sim::` runs a few
 //! scenarios, `SIM_SEEDS=100000 cargo test --release sim::` so many of one site and a thirtieth of fifty sites, and
 //! `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and prints its events. With `SIM_EXTENSION=1` the
-//! collector speaks the extension to all sites with our server, with `SIM_EXTENSION=0` to none; so `SIM_COMPRESSION`.
+//! collector speaks the extension to all sites with our server, with `SIM_EXTENSION=0` to none; so `SIM_COMPRESSION`. With
+//! `SIM_PIPELINING=1` it sends commands ahead to all others, with `SIM_PIPELINING=0` to none.
 
 mod adapters;
 mod agents;

@@ -268,6 +268,9 @@ impl World {
             Direction::Up if link.far.is_none() && !link.up.arrived.is_empty() => {
                 link.up.arrived.clear();
                 link.down.send(Piece::Reset, (id, Direction::Down), scheduler);
+                if self.sites[link.site].buffer.is_none() {
+                    self.oracle.link_fails(Some(link.site));
+                }
             }
             Direction::Up => self.serve(id),
             Direction::Down => self.arrive_near(id, is_reset),
@@ -306,7 +309,12 @@ impl World {
         let Link { far: Some(ServerEnd { server, cover }), up, down, site, session, .. } = link else { return };
         let (Site { files, buffer, .. }, at) = (&mut sites[*site], *site);
         let mut server_io = ServerIo { id, site: at, up, down, cover, files, oracle, scheduler, session };
+        let is_ours = buffer.is_some();
         if server.serve(&mut server_io, buffer.as_mut().map(|buffer| &mut buffer.server)) == Turn::Over {
+            if !is_ours && link.has_unread_far() {
+                // Commands that were sent ahead: what it had sent may be lost.
+                oracle.link_fails(Some(at));
+            }
             link.drop_far(id, scheduler);
             if matches!(link.near, ClientEnd::Gone) {
                 links.remove(&id);

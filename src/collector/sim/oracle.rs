@@ -12,7 +12,7 @@ use super::verdict::Verdict;
 use super::version::{Place, Version};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::model::{StageId, World as Disk};
-use crate::sync::AgentFile;
+use crate::sync::{AgentFile, measured_at};
 
 /// A body, in bytes, that a bad connection may never bring.
 const LARGE: usize = 10_000;
@@ -62,6 +62,8 @@ pub(super) struct Oracle {
     pub(super) doubts: Doubts,
     /// Sites whose files are moved without being safe first.
     pub(super) movers: BTreeSet<usize>,
+    /// Sites whose files are asked for, and deleted, ahead of the answers.
+    pub(super) ahead: BTreeSet<usize>,
     /// Sites that misbehave.
     pub(super) bad: BTreeSet<usize>,
     /// The ones that announce less than they send: no more is known of a file than its announced size.
@@ -90,6 +92,7 @@ impl Oracle {
             received: BTreeSet::new(),
             doubts: Doubts::default(),
             movers: BTreeSet::new(),
+            ahead: BTreeSet::new(),
             bad: BTreeSet::new(),
             liars: BTreeSet::new(),
         }
@@ -160,6 +163,15 @@ impl Oracle {
 
     pub(super) fn overwritten(&mut self, version: usize) {
         self.versions[version].place = Place::Overwritten;
+    }
+
+    /// A site opens a file to send and remove it, which has another size than was announced. Where commands are sent ahead,
+    /// nobody can tell what follows from what is missing, unless the name may come again.
+    pub(super) fn is_torn(&mut self, number: usize) {
+        let Version { site, name, .. } = &self.versions[number];
+        if self.ahead.contains(site) && measured_at(name).is_some() {
+            self.excused.insert(number);
+        }
     }
 
     /// A site sends a file that is longer than announced.

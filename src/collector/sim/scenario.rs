@@ -255,6 +255,7 @@ fn settings(scheduler: &mut Scheduler, scale: Scale, kinds: &[Kind], dirs: &Test
         if scale.rough {
             site.bwlimit = bwlimit(scheduler.seed / 3 + number as u64);
         }
+        site.pipelining = is_sent_ahead(scheduler.seed, number);
         if scale.rough && scheduler.strikes(300_000) {
             site.round_limit = Duration::from_secs(5);
         }
@@ -292,6 +293,11 @@ fn bwlimit(seed: u64) -> Timetable {
     let limit = ["off", "8K", "off", "64K", "off", "00:00,8K 00:01,off 00:02,16K", "off", "00:00,off 00:01,8K"];
     let count = limit.len() as u64;
     limit[usize::try_from(seed % count).expect("few limits")].parse().expect("a limit")
+}
+
+/// Whether commands are sent ahead to stock's server: at three of four sites, or as `SIM_PIPELINING` asks for.
+fn is_sent_ahead(seed: u64, site: usize) -> bool {
+    super::variable("SIM_PIPELINING").map_or((seed / 4 + site as u64) % 4 != 3, |switch| switch != 0)
 }
 
 fn populate(
@@ -347,6 +353,8 @@ fn populate(
     world.oracle.liars = (0..sites.len()).filter(|&site| lies(&sites[site])).collect();
     let moves = |site: &SiteSettings| site.delivery == Delivery::Move;
     world.oracle.movers = (0..sites.len()).filter(|&site| moves(&settings.sites[site])).collect();
+    let is_ahead = |site: &SiteSettings| site.pipelining && site.delivery == Delivery::Safe;
+    world.oracle.ahead = (0..sites.len()).filter(|&site| is_ahead(&settings.sites[site])).collect();
     world.oracle.is_unflushed = settings.durability == Durability::None;
     disk.borrow_mut().durability = settings.durability;
     world.sites = sites;
@@ -387,7 +395,9 @@ fn fault_rates(scheduler: &mut Scheduler, rough: bool) -> FaultRates {
     let (spurious, lag) = (one_of(&[0, 10_000, 200_000]), one_of(&[0, 0, 300_000]));
     let latency = Duration::from_micros(*scheduler.chance.choice(&[100, 2_000, 30_000]).expect("some"));
     let disk = Duration::from_millis(*scheduler.chance.choice(&[1, 20, 300]).expect("some"));
-    FaultRates { latency, cut, stall, refuse, ignore, spurious, lag, disk }
+    // By the seed alone.
+    let bunch = if rough { [0, 20_000, 200_000][usize::try_from(scheduler.seed % 3).expect("a few")] } else { 0 };
+    FaultRates { latency, cut, stall, refuse, ignore, spurious, lag, bunch, disk }
 }
 
 fn plan_trouble(scheduler: &mut Scheduler, duration: Duration) {

@@ -125,6 +125,8 @@ pub(super) struct FaultRates {
     pub(super) spurious: u32,
     /// Of a listing to be the one before it once more.
     pub(super) lag: u32,
+    /// Of what the collector writes in plain to arrive together with what it wrote before.
+    pub(super) bunch: u32,
     /// How long the disk takes for a group, at most.
     pub(super) disk: Duration,
 }

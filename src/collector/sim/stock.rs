@@ -184,6 +184,9 @@ impl Stock {
             Body::File(name) => {
                 let (version, bytes) = server_io.body(&name)?;
                 server_io.oracle.sent_more_than(announced, &bytes);
+                if verb == Verb::Mv && announced != bytes.len() as u64 {
+                    server_io.oracle.is_torn(version);
+                }
                 ((verb == Verb::Mv).then_some((name, version)), bytes)
             }
         };

@@ -249,6 +249,7 @@ impl World {
         self.scheduler.note(|| "all is calm from here on".to_owned());
         let fault_rates = &mut self.scheduler.fault_rates;
         (fault_rates.cut, fault_rates.stall, fault_rates.refuse, fault_rates.ignore) = (0, 0, 0, 0);
+        fault_rates.bunch = 0;
         self.disk.borrow_mut().clear_faults();
         self.sites.iter().filter_map(|site| site.buffer.as_ref()).for_each(|buffer| buffer.server.disk.clear_faults());
         fail_staging(None);

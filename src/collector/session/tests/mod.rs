@@ -1,3 +1,4 @@
+mod ahead;
 mod extended;
 
 use std::cell::RefCell;
