@@ -103,7 +103,7 @@ impl Pipelining {
         }
         if self.clean >= CLEAN && !self.distance.is_zero() {
             self.clean = APART;
-            self.distance = (self.distance - self.distance / 8).max(LEAST_DISTANCE);
+            self.distance = (self.distance * 7 / 8).max(LEAST_DISTANCE);
         }
     }
 

@@ -170,10 +170,12 @@ impl AheadSession {
         let Self { driver, current, .. } = self;
         let site = &mut *cx.site;
         let read = driver.read_body(cx.io, |bytes| current.iter_mut().for_each(|task| task.take_body(bytes, site)))?;
-        if let Want::Body(left) = self.driver.want() {
-            self.body.extend_deadline(left, cx);
+        match self.driver.want() {
+            _ if read == Read::Blocked => return Ok(false),
+            Want::Body(left) => self.body.extend_deadline(left, cx),
+            _ => cx.io.set_deadline(Some(cx.site.settings.timeout)),
         }
-        Ok(read != Read::Blocked)
+        Ok(true)
     }
 
     /// Takes what has come: how many files that were, or how the connection ends.
@@ -255,7 +257,9 @@ impl AheadSession {
 
     /// From the last to the first. The site may have done any of it, and only its answer have been lost.
     fn give_back(&mut self, site: &mut Site) {
-        self.in_lock_step.take().into_iter().for_each(|assignment| site.returned(assignment));
+        if let Some(assignment) = self.in_lock_step.take() {
+            site.returned(assignment);
+        }
         while let Some(assignment) = self.outstanding.pop_back() {
             site.returned(match assignment {
                 Assignment::Delete(delete) => Assignment::Delete(delete.asked()),
@@ -364,7 +368,9 @@ impl Conversation for AheadSession {
         if let Some(task) = self.current.take() {
             task.on_disconnect(site, commit_queue);
         }
-        first.into_iter().for_each(|assignment| site.dropped(assignment));
+        if let Some(first) = first {
+            site.dropped(first);
+        }
     }
 }
 

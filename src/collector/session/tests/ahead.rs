@@ -19,7 +19,7 @@ fn body(name: &str) -> &str {
 }
 
 fn requests(verb: &str, names: &[String]) -> String {
-    names.iter().map(|name| format!("{verb} <{name}>\n{verb} OK\n")).collect()
+    names.iter().map(|name| format!("{verb} <{name}>\n{verb} OK\n")).collect::<Vec<_>>().concat()
 }
 
 impl Scene {
@@ -27,7 +27,7 @@ impl Scene {
     fn ahead(names: &[String]) -> Self {
         let mut scene = Self::connected("a.1.data", stock());
         scene.site.pipelining = Pipelining::new(true);
-        let listing: String = names.iter().map(|name| format!("{name}\n")).collect();
+        let listing = names.join("\n") + "\n";
         let asked = scene.says(|scene| scene.hears_listing(&listing));
         assert!(asked.ends_with(&requests("RECV", names)), "{asked}");
         scene
@@ -187,14 +187,14 @@ fn in_plain_messages_leave_at_a_distance_that_begins_when_the_last_one_has_left(
     let mut scene = Scene::connected("a.1.data", stock());
     scene.site.pipelining.answered_within(ROUND_TRIP);
     scene.end.now += ROUND_TRIP;
-    let listing: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let listing = names.join("\n") + "\n";
     scene.says(|scene| {
         scene.hears("");
         scene.end.now += ROUND_TRIP;
         scene.hears(&format!("LS SIZE {}\n", listing.len()));
         scene.hears(&listing);
     });
-    let lines = |scene: &Scene| scene.end.output.iter().filter(|byte| **byte == b'\n').count();
+    let lines = |scene: &Scene| String::from_utf8_lossy(&scene.end.output).lines().count();
     let before = lines(&scene);
     // A turn that was long: only its end is sure to be after the message has left.
     scene.end.now += ROUND_TRIP;
