@@ -28,7 +28,9 @@ fn messages(client: &mut AheadClient) -> Vec<String> {
 /// A session in which these commands have been sent.
 fn asked(commands: &[Command]) -> AheadClient {
     let mut client = AheadClient::new();
-    commands.iter().for_each(|command| client.command(command).unwrap());
+    for command in commands {
+        client.command(command).unwrap();
+    }
     messages(&mut client);
     client
 }

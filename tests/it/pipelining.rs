@@ -11,6 +11,7 @@ use std::{fs, thread};
 
 use tentacle_sync::testing::fake_server::{AgentFiles, Fault, Files, Verb};
 
+use crate::backlog::now;
 use crate::daemon::Sandbox;
 use crate::site::{Access, Kind, Site, site_config};
 use crate::stock::start_stock;
@@ -55,13 +56,13 @@ fn carry(mut from: TcpStream, mut to: TcpStream, note: impl Fn() + Send + 'stati
         let mut block = [0; 16 * 1024];
         while let Ok(count @ 1..) = from.read(&mut block) {
             note();
-            pieces.send((Instant::now() + WAY, block[..count].to_vec())).map_err(io::Error::other)?;
+            pieces.send((now() + WAY, block[..count].to_vec())).map_err(io::Error::other)?;
         }
         Ok::<(), io::Error>(())
     });
     thread::spawn(move || {
         for (due, piece) in held {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            thread::sleep(due.saturating_duration_since(now()));
             to.write_all(&piece)?;
         }
         to.shutdown(Shutdown::Write)
