@@ -6,7 +6,7 @@
 //! The parts, from what a program does to what it is made of:
 //!
 //! - [`cli`]: what the programs do with a command line: `cli::syncd` with its commands (run, once, check, probe, config,
-//!   import, demo, and those for a daemon that runs: status, reload, pause and others), `cli::server` and `cli::client`.
+//!   import, demo, and those for a daemon that runs: status, top, reload, pause and others), `cli::server` and `cli::client`.
 //!   Users, the background, signals, exit statuses.
 //! - [`collector`]: what `tentacle-syncd` does: all sites on one loop, each with its connections' sessions, for data and for
 //!   agents' configuration.

@@ -92,6 +92,7 @@ mod support;
 mod switched;
 mod terminal;
 mod tls;
+mod top;
 mod undeleted;
 mod under_load;
 mod units;

@@ -108,6 +108,11 @@ impl Terminal {
         self.person.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Gives it another size.
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        tcsetwinsize(&self.person, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_raw(self.program.id().cast_signed()).unwrap()
     }

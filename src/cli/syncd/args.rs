@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::super::limits;
 use super::config::{self as agent_config, ConfigCommand};
-use super::control::{ControlArgs, SiteCommand, SkippedCommand};
+use super::control::{ControlArgs, SiteCommand, SkippedCommand, TopArgs};
 #[cfg(feature = "demo")]
 use super::demo;
 use super::user::{UserError, refuse_root};
@@ -124,6 +124,8 @@ enum Command {
         /// Sites by name; all where none is named.
         sites: Vec<String>,
     },
+    /// Show what `status` prints, anew each second, with keys to sort, to filter and to look at a site.
+    Top(TopArgs),
     /// Have the daemon that runs read its configuration again, and print what came of it; exit status 1 if it was refused, in
     /// whole or for a site.
     Reload {
@@ -344,6 +346,7 @@ fn dispatch(command: Command) -> Outcome {
             import::run(&file, &destination)
         }
         Command::Status { control, json, sort, sites } => control::status(&control, &sites, json, sort),
+        Command::Top(arguments) => control::top(&arguments),
         Command::Reload { control } => control::reload(&control),
         Command::SyncNow { control, sites } => control::with_sites(&control, SiteCommand::SyncNow, &sites),
         Command::Pause { control, sites } => control::with_sites(&control, SiteCommand::Pause, &sites),

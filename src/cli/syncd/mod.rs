@@ -20,6 +20,7 @@ use std::process::ExitCode;
 pub use args::main;
 use log::Level;
 
+use self::control::NoTerminal;
 use self::user::UserError;
 use super::control::ControlError;
 use super::limits;
@@ -115,6 +116,7 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
         || problem.is::<UnknownSite>()
         || problem.is::<NotConfigured>()
         || problem.is::<UserError>()
+        || problem.is::<NoTerminal>()
         || problem.downcast_ref().is_some_and(StartError::is_of_configuration);
     match problem {
         _ if is_of_configuration => UNUSABLE,

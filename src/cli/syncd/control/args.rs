@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::super::args::usual_path;
+use super::status::Order;
 use crate::config::{self, ConfigError, LoadOptions, Settings};
 
 /// Which daemon is asked.
@@ -28,6 +29,19 @@ impl ControlArgs {
         let options = LoadOptions { state_dir: self.state_dir.clone(), ..LoadOptions::default() };
         config::load(usual_path(self.config.as_deref()), &options)
     }
+}
+
+/// What `top` shows, and how often.
+#[derive(Debug, Args)]
+pub(in crate::cli::syncd) struct TopArgs {
+    #[command(flatten)]
+    pub(super) control: ControlArgs,
+    /// From one question to the next.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(super) interval: u64,
+    /// Which site comes first.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) sort: Order,
 }
 
 #[derive(Debug, Subcommand)]

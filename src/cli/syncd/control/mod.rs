@@ -4,10 +4,12 @@ mod args;
 mod at_rest;
 mod daemon;
 mod status;
+mod top;
 
-pub(super) use args::{ControlArgs, SkippedCommand};
+pub(super) use args::{ControlArgs, SkippedCommand, TopArgs};
 use daemon::DaemonClient;
 pub(super) use status::{Order, status};
+pub(super) use top::{NoTerminal, top};
 
 use std::ops::ControlFlow;
 

@@ -5,11 +5,12 @@ mod notes;
 mod offline;
 
 use std::cmp::Reverse;
+use std::fmt;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use self::details::details;
+pub(super) use self::details::details;
 use self::notes::notes;
 use self::offline::offline;
 use super::super::{FAILURE, Outcome, SUCCESS};
@@ -29,6 +30,12 @@ const NAME: usize = 22;
 
 /// Sites whose problems are told, where not all are asked for by name.
 const PROBLEMS: usize = 10;
+
+/// What is above the table.
+pub(super) const HEADINGS: [&str; 8] = ["", "SITE", "STATE", "WAITING", "OLDEST", "COLLECTED", "LAST OK", "NEXT"];
+
+/// The marks of a site that fails, and of one that has another problem.
+pub(super) const WORST_MARKS: [&str; 2] = ["!", "?"];
 
 /// Which site comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -87,8 +94,29 @@ pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], j
     Ok(if found.iter().any(|site| site.is_failing) { FAILURE } else { SUCCESS })
 }
 
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Worst => "worst",
+            Self::Age => "age",
+            Self::Waiting => "waiting",
+            Self::Name => "name",
+        })
+    }
+}
+
 impl Order {
-    fn sort(self, sites: &mut [SiteAnswer]) {
+    /// The one after it, and after the last the first.
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::Worst => Self::Age,
+            Self::Age => Self::Waiting,
+            Self::Waiting => Self::Name,
+            Self::Name => Self::Worst,
+        }
+    }
+
+    pub(super) fn sort(self, sites: &mut [SiteAnswer]) {
         sites.sort_by(|one, other| one.name.cmp(&other.name));
         let age = |site: &SiteAnswer| Reverse(oldest(site));
         let waiting = |site: &SiteAnswer| Reverse(site.waiting.map_or(0, |waiting| waiting.files));
@@ -119,7 +147,7 @@ fn render(daemon: &DaemonAnswer, sites: &[SiteAnswer], told: usize) -> Vec<Strin
         return lines;
     }
     lines.push(String::new());
-    lines.push(row(["", "SITE", "STATE", "WAITING", "OLDEST", "COLLECTED", "LAST OK", "NEXT"].map(str::to_owned)));
+    lines.push(row(HEADINGS.map(str::to_owned)));
     lines.extend(sites.iter().map(|site| row(cells(site))));
     let with_problem: Vec<&SiteAnswer> = sites.iter().filter(|site| site.problem.is_some()).collect();
     for site in with_problem.iter().take(told) {
@@ -190,15 +218,16 @@ fn machine(daemon: &DaemonAnswer) -> String {
 }
 
 /// A line of the table.
-fn row([mark, name, state, waiting, oldest, collected, last, next]: [String; 8]) -> String {
+pub(super) fn row([mark, name, state, waiting, oldest, collected, last, next]: [String; 8]) -> String {
     let line = format!("{mark:1} {name:NAME$} {state:11} {waiting:>8} {oldest:>6} {collected:>9} {last:>7} {next:>6}");
     line.trim_end().to_owned()
 }
 
-fn cells(site: &SiteAnswer) -> [String; 8] {
+pub(super) fn cells(site: &SiteAnswer) -> [String; 8] {
+    let [failing, odd] = WORST_MARKS;
     let mark = match (site.is_failing, &site.problem) {
-        (true, _) => "!",
-        (false, Some(_)) => "?",
+        (true, _) => failing,
+        (false, Some(_)) => odd,
         (false, None) => "",
     };
     let unknown = || "?".to_owned();
@@ -221,7 +250,7 @@ fn cells(site: &SiteAnswer) -> [String; 8] {
 }
 
 /// What is wrong with a site, and what to do.
-fn problem(site: &SiteAnswer) -> Vec<String> {
+pub(super) fn problem(site: &SiteAnswer) -> Vec<String> {
     let Some(problem) = &site.problem else { return Vec::new() };
     let name = quoted(&site.name);
     let mark = if site.is_failing { '!' } else { '?' };
@@ -251,11 +280,11 @@ fn word(state: SiteState) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::control::{Amount, CommitsAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer};
 
-    pub(super) fn site(name: &str) -> SiteAnswer {
+    pub(in super::super) fn site(name: &str) -> SiteAnswer {
         SiteAnswer {
             name: name.to_owned(),
             address: "10.1.2.3:41121".to_owned(),
@@ -287,7 +316,7 @@ mod tests {
         SiteAnswer { waiting: Some(listed), ..site(name) }
     }
 
-    fn failing(name: &str, last_success_seconds: Option<u64>) -> SiteAnswer {
+    pub(in super::super) fn failing(name: &str, last_success_seconds: Option<u64>) -> SiteAnswer {
         let problem = ProblemAnswer {
             reason: "connect".to_owned(),
             message: format!("cannot connect: {}", "what to do about it ".repeat(10).trim_end()),
@@ -304,7 +333,7 @@ mod tests {
         }
     }
 
-    fn daemon() -> DaemonAnswer {
+    pub(in super::super) fn daemon() -> DaemonAnswer {
         DaemonAnswer {
             program_version: "1.2.3".to_owned(),
             pid: 4711,

@@ -12,7 +12,7 @@ const TITLE: usize = 14;
 const NAMES: usize = 10;
 
 /// In lines of at most [`WIDTH`] characters.
-pub(super) fn details(site: &SiteAnswer) -> Vec<String> {
+pub(in super::super) fn details(site: &SiteAnswer) -> Vec<String> {
     let mut lines = vec![cut(&quoted(&site.name).to_string(), WIDTH)];
     let mut add = |title: &str, text: &str| {
         let wrapped = wrapped_at(text, "", WIDTH - 2 - TITLE);
