@@ -23,6 +23,7 @@
 //! - [`sync`]: what to do next: one site's round, when the next one is due, and who wins where agents' configuration differs.
 //!   Pure: no I/O, no clock.
 //! - [`control`]: the control socket's protocol: what a running daemon or server is asked, and what it answers. Pure.
+//! - [`http`]: HTTP, as the status port speaks it. Pure.
 //! - [`proto`]: the wire protocol: a client's session and a server's. Pure as well: bytes in, bytes and events out.
 //! - `bandwidth`: how fast bytes may come from peers and go to them, and when. Pure.
 //! - `budget`: what peers together may make us hold.
@@ -52,7 +53,7 @@
 //! - *place*: one of the connections that a server serves at once; without one, a connection waits.
 //! - *relay*: a server that passes its clients' bytes to another (`-b`).
 //!
-//! The arrows go `bin → cli → {collector, server, client} → {config, obs} → {store, net} → {tls, sync, control} → proto`: a module
+//! The arrows go `bin → cli → {collector, server, client} → {config, obs} → {store, net} → {tls, sync, control, http} → proto`: a module
 //! imports what is to its right. Of those to its right, `config` and `obs` use types alone.
 
 pub mod bandwidth;
@@ -64,6 +65,7 @@ pub mod config;
 pub mod control;
 mod deadline;
 mod file;
+pub mod http;
 mod in_time;
 mod memory;
 mod mutex;

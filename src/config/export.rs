@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::defaults;
 use super::keys::table;
-use super::settings::{MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
+use super::settings::{HTTP, HttpSettings, MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
 use super::toml_conf::schema::Section;
 
 const HEADER: &str = "\
@@ -34,6 +34,10 @@ pub fn to_toml(settings: &Settings) -> String {
     let monitor = differing(&table(MONITOR, &settings.monitor), &table(MONITOR, &MonitorSettings::default()));
     if !monitor.is_empty() {
         let _ = write!(text, "\n[monitor]\n{}", lines(&monitor, Section::Monitor));
+    }
+    let http = differing(&table(HTTP, &settings.http), &table(HTTP, &HttpSettings::default()));
+    if !http.is_empty() {
+        let _ = write!(text, "\n[http]\n{}", lines(&http, Section::Http));
     }
     if let Some(tls) = &tls {
         let _ = write!(text, "\n[tls]\n{}", lines(tls, Section::Tls));

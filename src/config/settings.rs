@@ -2,6 +2,7 @@
 //! and their keys, see `keys.rs`.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,14 +10,15 @@ use super::defaults;
 use super::keys::{Reload, Tables, keys};
 use super::source::{SecretFile, SecretPurpose, UnreadSecret};
 use super::toml_conf::{
-    Bandwidth, FilePath, Flag, Globs, Number, Password, Permissions, Proxy, Size, Text, Time, Tls, Word,
+    Bandwidth, FilePath, Flag, Globs, HostNames, Identity, Listen, Number, Password, Permissions, Proxy, Size, Text,
+    Time, Tls, Token, Word,
 };
 use super::words::DURABILITIES;
 use crate::bandwidth::Timetable;
 use crate::proto::{Fingerprint, Secret, quoted};
 use crate::store::{Durability, Publish, Waiting};
 use crate::sync::{Delivery, FetchOrder, Patterns};
-use crate::tls::TlsSettings;
+use crate::tls::{IdentitySettings, TlsSettings};
 
 /// `safe` or `move`.
 const DELIVERIES: [(&str, Delivery); 2] = [("safe", Delivery::Safe), ("move", Delivery::Move)];
@@ -55,6 +57,8 @@ keys! {
         monitor: MonitorSettings,
         /// What all that was read from: the configuration's file, and then those that it includes.
         files: Vec<ReadFile>,
+        /// The status port.
+        http: HttpSettings,
     }
 
     /// The keys of `[sync]`.
@@ -119,6 +123,75 @@ keys! {
 impl Default for MonitorSettings {
     fn default() -> Self {
         Self::built_in()
+    }
+}
+
+keys! {
+    /// The status port.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct HttpSettings {
+        /// Files with its token or passphrase that could not be read: it is not served without.
+        unread_secrets: Vec<UnreadSecret>,
+    }
+
+    /// The keys of `[http]`.
+    static HTTP: Reload = {
+        /// Where it is served; `None` for nowhere.
+        listen: Option<SocketAddr> = None, Listen, AtOnce;
+
+        /// What who asks has to know.
+        token: Option<Secret> = None, Token, AtOnce;
+
+        /// Its certificate and key; without, it speaks no TLS.
+        identity: Option<IdentitySettings> = None, Identity, AtOnce;
+
+        /// PEM file with the authorities of whom who asks has to show a certificate.
+        client_ca: Option<PathBuf> = None, FilePath, AtOnce;
+
+        /// Names that it may be asked by, in small letters, besides addresses and `localhost`.
+        hosts: Vec<String> = Vec::new(), HostNames, AtOnce;
+    }
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self::built_in()
+    }
+}
+
+impl HttpSettings {
+    /// Whether only who has a token or a certificate is served.
+    pub fn asks_who(&self) -> bool {
+        let unread = &mut self.unread_secrets.iter();
+        self.token.is_some() || self.client_ca.is_some() || unread.any(|file| file.purpose == SecretPurpose::Token)
+    }
+
+    /// What protected the port by `before`, and does not any more.
+    fn lost_since(&self, before: &Self) -> Option<&'static str> {
+        self.listen?;
+        let token = before.token.is_some() && self.token.is_none() && self.unread_secrets.is_empty();
+        let certificate = before.client_ca.is_some() && self.client_ca.is_none();
+        token.then_some("token").or(certificate.then_some("client_ca"))
+    }
+
+    /// Reads the files again that could not be read when the configuration was.
+    ///
+    /// # Errors
+    /// The first that still cannot be.
+    pub fn read_secrets(&mut self) -> Result<(), UnreadSecret> {
+        while let Some(unread) = self.unread_secrets.first() {
+            let secret = unread.read(SecretFile::read)?;
+            match self.unread_secrets.remove(0).purpose {
+                SecretPurpose::Token => self.token = Some(secret),
+                SecretPurpose::Passphrase => {
+                    if let Some(identity) = &mut self.identity {
+                        identity.passphrase = Some(secret);
+                    }
+                }
+                SecretPurpose::Password | SecretPurpose::Proxy { .. } => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -285,11 +358,13 @@ impl Settings {
     /// What protects connections to sites by `before`, and does not by these settings: the site and the key. A reload must
     /// not take that over, since a file that was cut off looks the same.
     pub fn unprotected(&self, before: &Self) -> Vec<String> {
+        let before_http = &before.http;
         let before: HashMap<&str, &SiteSettings> = before.sites.iter().map(|site| (&*site.name, site)).collect();
         let sites = self.sites.iter().filter_map(|site| Some((site, before.get(&*site.name)?)));
-        sites
-            .filter_map(|(site, before)| Some(format!("{} of site {}", site.lost_since(before)?, quoted(&site.name))))
-            .collect()
+        let of_sites = sites
+            .filter_map(|(site, before)| Some(format!("{} of site {}", site.lost_since(before)?, quoted(&site.name))));
+        let of_http = self.http.lost_since(before_http).map(|lost| format!("{lost} of [http]"));
+        of_sites.chain(of_http).collect()
     }
 
     /// Takes `settings` over, but for the sites named `unusable`, which go on as before.
@@ -318,7 +393,8 @@ impl Settings {
     /// The files with certificates and keys.
     pub fn pem_files(&self) -> Vec<PathBuf> {
         let files = self.sites.iter().flat_map(|site| &site.tls).flat_map(TlsSettings::files);
-        files.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+        let of_http = self.http.identity.iter().flat_map(|identity| [&identity.cert, &identity.key]);
+        files.chain(of_http).chain(&self.http.client_ca).collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 }
 
@@ -357,6 +433,7 @@ impl SiteSettings {
                         proxy.credentials = Some((user, secret));
                     }
                 }
+                SecretPurpose::Token => {}
             }
         }
         Ok(())

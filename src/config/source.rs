@@ -85,6 +85,8 @@ pub enum SecretPurpose {
     Password,
     /// Our own private key.
     Passphrase,
+    /// Who asks on the status port.
+    Token,
     /// The proxy, with our name there, `user`.
     Proxy {
         /// That name.

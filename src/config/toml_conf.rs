@@ -5,6 +5,7 @@
 //! with its line, and a typo with the key that was intended.
 
 pub(super) mod group;
+mod http;
 mod kinds;
 mod proxy;
 mod reader;
@@ -17,6 +18,7 @@ mod values;
 use toml::de::{DeTable, DeValue};
 
 use self::group::Groups;
+pub(super) use self::http::{HostNames, Listen, Token};
 pub(super) use self::kinds::{Bandwidth, FilePath, Flag, Globs, Kind, Number, Permissions, Size, Text, Time, Word};
 pub(super) use self::proxy::{Proxy, host_of};
 pub(super) use self::reader::Layers;
@@ -26,7 +28,7 @@ pub(super) use self::secret::Password;
 use self::site::Inherited;
 #[cfg(test)]
 pub(super) use self::tls::KEYS as TLS;
-pub(super) use self::tls::Tls;
+pub(super) use self::tls::{Identity, Tls};
 use super::error::{Diagnostics, Place};
 use super::settings::{MONITOR, SYNC, Settings};
 use super::source::Source;
@@ -57,6 +59,7 @@ fn read_documents(reader: &mut Reader<'_>) -> Settings {
     let tls = table(Section::Tls, "tls");
     let defaults = table(Section::Defaults, "defaults").map(|(_, table)| table);
     let monitor = table(Section::Monitor, "monitor").map(|(_, table)| table);
+    let http = table(Section::Http, "http").map(|(_, table)| table);
     let (above, groups) = (Inherited { sync, tls, defaults }, Groups::read(reader));
     // Also what every site overrides has to be right.
     site::inherited(reader, above, defaults.as_slice(), Place::MAIN);
@@ -74,6 +77,7 @@ fn read_documents(reader: &mut Reader<'_>) -> Settings {
     for key in MONITOR {
         (key.read)(&mut Layers { reader, tables: &tables, place: Place::MAIN }, &mut settings.monitor);
     }
+    settings.http = http.map(|table| http::read(reader, table)).unwrap_or_default();
     settings
 }
 

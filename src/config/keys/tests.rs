@@ -2,7 +2,7 @@
 
 use super::super::export::to_toml;
 use super::super::load::parse_only;
-use super::super::settings::{MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
+use super::super::settings::{HTTP, HttpSettings, MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
 use super::super::source::{Env, SecretFile};
 use super::super::toml_conf::TLS;
 use super::super::toml_conf::schema::{OWN, Section};
@@ -38,6 +38,14 @@ const EVERY_KEY: &str = r#"
     interval = "1m"
     per_site = true
     incoming_dir = "/own"
+
+    [http]
+    listen = "127.0.0.2:80"
+    token_file = "token"
+    cert = "/http.pem"
+    key = "/http.key"
+    client_ca = "/clients.pem"
+    hosts = ["collector.example.org"]
 
     [group.plants]
 
@@ -77,8 +85,8 @@ const EVERY_KEY: &str = r#"
 
 /// Every variable is set, and every file can be read.
 const ANSWERING: Env = Env {
-    var: |_| Some("secret".into()),
-    read_secret: |_| Ok(SecretFile { bytes: b"secret\n".to_vec(), world_readable: false }),
+    var: |_| Some("secret-secret-secret".into()),
+    read_secret: |_| Ok(SecretFile { bytes: b"secret-secret-secret\n".to_vec(), world_readable: false }),
     can_keep_state_in: |_| false,
 };
 
@@ -104,6 +112,7 @@ fn what_each_key_says_arrives() {
     assert_eq!(alike(SYNC, &said, &built_in), NONE, "{why}");
     assert_eq!(alike(SITE, &said.sites[0], &SiteSettings::new("", "")), NONE, "{why}");
     assert_eq!(alike(MONITOR, &said.monitor, &MonitorSettings::default()), NONE, "{why}");
+    assert_eq!(alike(HTTP, &said.http, &HttpSettings::default()), NONE, "{why}");
     let tls = |text: &str| read(&format!("[[site]]\naddress = \"a\"\ntls = {{ {text} }}\n")).sites[0].tls.clone();
     let (ca, none) = (tls("ca = \"/ca\""), tls("verify = \"none\""));
     assert_eq!(alike(TLS, &said.sites[0].tls.clone().unwrap(), &none.unwrap()), NONE, "{why}");
@@ -118,6 +127,11 @@ fn what_each_key_says_is_exported() {
     assert_eq!(others(SYNC, &again, &said), ["state_dir"], "whoever imports need not be who runs: {text}");
     assert_eq!(others(MONITOR, &again.monitor, &said.monitor), NONE, "{text}");
     assert_eq!(again.sites[0].group, said.sites[0].group, "{text}");
+    let differing: Vec<&str> = others(HTTP, &again.http, &said.http);
+    assert!(
+        differing.iter().all(|name| name.starts_with("token")),
+        "but for secrets: {differing:?} differ after {text}"
+    );
     let differing: Vec<&str> = others(SITE, &again.sites[0], &said.sites[0]);
     assert!(
         differing.iter().all(|name| name.starts_with("password")),
@@ -161,6 +175,7 @@ fn the_manual_page_has_every_key() {
         (Section::Sync, "[sync]"),
         (Section::Tls, "[tls]"),
         (Section::Monitor, "[monitor]"),
+        (Section::Http, "[http]"),
         (Section::Site, "[[site]]"),
         (Section::Proxy, "[[site]]"),
     ] {
@@ -211,7 +226,7 @@ fn the_example_shows_every_key() {
             |line: &ExampleLine<'_>| line.key == key && line.header.is_some_and(|header| header.ends_with(title));
         assert!(lines.iter().any(is_it), "config/tentacle-syncd.toml lacks a line `#{key} = …` in {title}");
     };
-    for section in [Section::Sync, Section::Tls, Section::Defaults, Section::Monitor] {
+    for section in [Section::Sync, Section::Tls, Section::Defaults, Section::Monitor, Section::Http] {
         for key in section.keys() {
             assert_shown(key, section.title());
         }
@@ -232,13 +247,16 @@ fn what_the_example_has_commented_out_would_be_understood() {
     for line in example_lines(EXAMPLE) {
         let chosen = [Some(line.text), line.header, Some("#ca = \"/home/cacert.pem\"")];
         // What has to stand beside it.
-        let beside = match line.key {
-            "cert" => Some("#key = \"/home/tentaclekey.pem\""),
-            "key" => Some("#cert = \"/home/tentaclecert.pem\""),
-            "group" => Some("#[group.ships]"),
-            _ => None,
+        let beside: &[&str] = match (line.header, line.key) {
+            (Some("[http]"), "cert" | "key" | "client_ca") => {
+                &["#cert = \"/etc/tentacle-sync/http.pem\"", "#key = \"/etc/tentacle-sync/http.key\""]
+            }
+            (_, "cert" | "key") => &["#cert = \"/home/tentaclecert.pem\"", "#key = \"/home/tentaclekey.pem\""],
+            (_, "group") => &["#[group.ships]"],
+            _ => &[],
         };
-        let mut text = uncommented(EXAMPLE, &chosen.into_iter().chain([beside]).flatten().collect::<Vec<_>>());
+        let chosen: Vec<&str> = chosen.into_iter().flatten().chain(beside.iter().copied()).collect();
+        let mut text = uncommented(EXAMPLE, &chosen);
         if line.header != Some("#[tls]") {
             text = text.replace("\nca = ", "\n#ca = ");
         }

@@ -1,7 +1,7 @@
 //! The tables of a file, and the keys that each may hold.
 
 use super::super::keys::{Tables, names};
-use super::super::settings::{MONITOR, SITE, SYNC};
+use super::super::settings::{HTTP, MONITOR, SITE, SYNC};
 use super::{proxy, tls};
 
 /// A table of the file.
@@ -21,6 +21,8 @@ pub(in crate::config) enum Section {
     Group,
     /// What the daemon tells of itself.
     Monitor,
+    /// The status port.
+    Http,
     /// One site.
     Site,
     /// An HTTP proxy written as a table.
@@ -32,8 +34,8 @@ pub(in crate::config) const OWN: [&str; 3] = ["name", "address", "group"];
 
 impl Section {
     /// All but the file, the most specific first.
-    pub(in crate::config) const TABLES: [Self; 7] =
-        [Self::Sync, Self::Tls, Self::Defaults, Self::Group, Self::Site, Self::Monitor, Self::Proxy];
+    pub(in crate::config) const TABLES: [Self; 8] =
+        [Self::Sync, Self::Tls, Self::Defaults, Self::Group, Self::Site, Self::Monitor, Self::Http, Self::Proxy];
 
     /// As the user sees it.
     pub(in crate::config) fn title(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Section {
             Self::Defaults => "[defaults]",
             Self::Group => "[group.NAME]",
             Self::Monitor => "[monitor]",
+            Self::Http => "[http]",
             Self::Site => "[[site]]",
             Self::Proxy => "proxy",
         }
@@ -53,7 +56,7 @@ impl Section {
     /// The keys it may hold.
     pub(in crate::config) fn keys(self) -> Vec<&'static str> {
         match self {
-            Self::File => vec!["include", "sync", "tls", "defaults", "monitor", "group", "site"],
+            Self::File => vec!["include", "sync", "tls", "defaults", "monitor", "http", "group", "site"],
             Self::Included => vec!["group", "site"],
             Self::Sync => {
                 let of_sites = SITE.iter().filter(|key| key.note == Tables::SiteAndSync);
@@ -62,6 +65,7 @@ impl Section {
             Self::Tls => names(tls::KEYS).collect(),
             Self::Defaults | Self::Group => names(SITE).collect(),
             Self::Monitor => names(MONITOR).collect(),
+            Self::Http => names(HTTP).collect(),
             Self::Site => OWN.into_iter().chain(names(SITE)).collect(),
             Self::Proxy => proxy::keys(),
         }

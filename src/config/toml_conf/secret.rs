@@ -32,6 +32,9 @@ impl SecretKeys {
 pub(super) const PASSWORD: SecretKeys =
     SecretKeys { file: "password_file", env: "password_env", literal: Some("password") };
 
+/// The status port's.
+pub(super) const TOKEN: SecretKeys = SecretKeys { file: "token_file", env: "token_env", literal: Some("token") };
+
 /// A private key's.
 pub(super) const PASSPHRASE: SecretKeys = SecretKeys { file: "passphrase_file", env: "passphrase_env", literal: None };
 

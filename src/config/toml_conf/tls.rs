@@ -77,7 +77,7 @@ pub(super) fn read<'t>(
 }
 
 /// Our own certificate, its key, and what that is encrypted with.
-struct Identity;
+pub(in crate::config) struct Identity;
 
 impl Kind<Option<IdentitySettings>> for Identity {
     fn names(self, _: &'static str) -> Vec<&'static str> {
