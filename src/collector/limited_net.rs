@@ -140,11 +140,13 @@ impl LimitedNet {
         id
     }
 
-    /// An open connection: [`Network::io`].
+    /// An open connection: [`Network::io`]. One that is no site's has no limit.
     pub(super) fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>> {
         let io = self.net.io(id)?;
-        let peer = self.connections.get_mut(&id)?;
-        Some(Box::new(LimitedConnection { io, id, peer, throttles: &mut self.throttles }))
+        Some(match self.connections.get_mut(&id) {
+            Some(peer) => Box::new(LimitedConnection { io, id, peer, throttles: &mut self.throttles }),
+            None => io,
+        })
     }
 
     /// [`Network::close`].
@@ -351,6 +353,13 @@ impl Connection for LimitedConnection<'_> {
         match &mut self.peer.wait {
             Some(waiting) => waiting.time_left = wait,
             None => self.io.set_deadline(wait),
+        }
+    }
+
+    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
+        match &mut self.peer.wait {
+            Some(waiting) => waiting.time_left = Some(wait),
+            None => self.io.drain_by(wait, drained_by),
         }
     }
 

@@ -1,11 +1,12 @@
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 
 use super::super::scripted_connection::ScriptedConnection;
 use super::*;
-use crate::net::LocalId;
+use crate::net::{ListenerConfig, ListenerId, LocalId};
 
 const SITE: usize = 3;
 
@@ -83,6 +84,16 @@ impl Network for ScriptedNet {
     fn abort(&mut self, id: ConnId) {
         self.0.borrow_mut().connections.remove(&id);
     }
+
+    fn listen(&mut self, _: SocketAddr, _: Arc<ListenerConfig>) -> io::Result<ListenerId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn stop_listening(&mut self, _: ListenerId) {}
+
+    fn admit(&mut self, _: ConnId) {}
+
+    fn half_close(&mut self, _: ConnId) {}
 
     fn listen_locally(&mut self, _: UnixListener) -> io::Result<()> {
         Ok(())
@@ -172,6 +183,10 @@ impl Connection for End {
 
     fn set_deadline(&mut self, wait: Option<Duration>) {
         self.net.connection(self.id).set_deadline(wait);
+    }
+
+    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
+        self.set_deadline(Some(wait));
     }
 
     fn time_left(&mut self) -> Option<Duration> {

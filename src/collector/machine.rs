@@ -9,13 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use log::warn;
-use rustix::fs::{stat, statvfs};
+use rustix::fs::{Stat, StatVfs, stat, statvfs};
 
 use crate::in_time::in_time;
 use crate::memory::resident;
 use crate::mutex::lock;
 use crate::panics::catch;
-use crate::store::JOURNAL;
+use crate::proto::quoted;
+use crate::store::{JOURNAL, check_directory};
 
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -40,6 +41,8 @@ pub(super) struct Sample {
     /// The journal's size, in bytes.
     pub(super) journal: Option<u64>,
     pub(super) disks: Vec<Disk>,
+    /// Why nothing can be stored in a directory, of each in which that is so.
+    pub(super) unusable: Vec<String>,
 }
 
 /// What the thread is to do.
@@ -98,22 +101,29 @@ fn run(state_dir: &Path, queue: &Receiver<Order>, sample: &Mutex<Sample>) {
 fn look(state_dir: &Path, directories: &[PathBuf]) -> Sample {
     let journal = state_dir.join(JOURNAL);
     let size = in_time(&journal.clone(), move || std::fs::metadata(journal).map(|metadata| metadata.len()).ok());
-    let (mut disks, mut known) = (Vec::new(), BTreeSet::new());
+    let (mut disks, mut known, mut unusable) = (Vec::new(), BTreeSet::new(), Vec::new());
     let all = std::iter::once(state_dir).chain(directories.iter().map(PathBuf::as_path));
     for directory in all.take(MOST_DIRECTORIES) {
         let path = directory.to_owned();
-        let space = in_time(directory, move || {
-            let (stat, space) = (stat(&path).ok()?, statvfs(&path).ok()?);
-            let bytes = |blocks: u64| blocks.saturating_mul(space.f_frsize);
-            Some((stat.st_dev, bytes(space.f_bavail), bytes(space.f_blocks)))
+        let looked = in_time(directory, move || {
+            let usable = check_directory(&path).map_err(|error| error.to_string());
+            let bytes = |stat: Stat, space: StatVfs| {
+                let bytes = |blocks: u64| blocks.saturating_mul(space.f_frsize);
+                (stat.st_dev, bytes(space.f_bavail), bytes(space.f_blocks))
+            };
+            (usable, stat(&path).ok().zip(statvfs(&path).ok()).map(|(stat, space)| bytes(stat, space)))
         });
-        let space = space.ok().flatten();
+        let (usable, space) = looked.unwrap_or_else(|_| (Err(format!("{} does not answer", quoted(directory))), None));
+        unusable.extend(usable.err());
+        if let Some((_, 0, _)) = space {
+            unusable.push(format!("{} is full", quoted(directory)));
+        }
         if space.is_none_or(|(device, ..)| known.insert(device)) {
             let space = space.map(|(_, free, total)| (free, total));
             disks.push(Disk { directory: directory.to_owned(), space });
         }
     }
-    Sample { memory: resident(), journal: size.ok().flatten(), disks }
+    Sample { memory: resident(), journal: size.ok().flatten(), disks, unusable }
 }
 
 #[cfg(test)]
@@ -131,6 +141,8 @@ mod tests {
         let [first, second] = &seen.disks[..] else { panic!("{seen:?}") };
         assert!(first.space.is_some_and(|(free, total)| free <= total && total > 0), "{seen:?}");
         assert_eq!(second, &Disk { directory: missing, space: None });
+        let [unusable] = &seen.unusable[..] else { panic!("{seen:?}") };
+        assert!(unusable.contains("missing"), "{unusable}");
     }
 
     #[test]

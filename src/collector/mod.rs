@@ -5,6 +5,7 @@ mod agent_order;
 mod all_sites;
 mod commit_queue;
 mod configuring;
+mod http;
 mod limited_net;
 mod machine;
 mod monitor;
@@ -26,6 +27,7 @@ pub use configuring::{
     AssignedAtRest, CompareError, Compared, ConfigOutcome, ConfigRounds, ConfirmedDeletions, Interruption, ItemLine,
     Reassigned, assign_at_rest, compare as compare_configuration, confirm_at_rest,
 };
+pub(crate) use http::listener_config as http_listener_config;
 pub use reason::{BodyProgress, Reason};
 pub use report::{NotTaken, RoundReport};
 pub use resources::StartError;

@@ -257,7 +257,7 @@ mod tests {
     fn facts(sites: Vec<SiteFacts>) -> Facts {
         let disk = |free| Disk { directory: "/".into(), space: Some((free, 200)) };
         let disks = vec![disk(100), disk(8), Disk { directory: "/silent".into(), space: None }];
-        let sample = Sample { memory: None, journal: None, disks };
+        let sample = Sample { disks, ..Sample::default() };
         Facts { date: Duration::from_secs(1_700_000_000), sites, loop_latency: Duration::from_millis(7), sample }
     }
 

@@ -1,11 +1,12 @@
 //! What a collector reaches the outside through: as traits, so that all of it can be run on a simulated world.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::{Compressible, ConnId, Event, Io, LocalId, Net, Target};
+use crate::net::{Compressible, ConnId, Event, Io, ListenerConfig, ListenerId, LocalId, Net, Target};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Commits, Committer, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{PeerDescription, UnixTime};
@@ -17,12 +18,18 @@ pub(super) trait Network {
     fn date(&self) -> UnixTime;
     fn max_loop_latency(&self) -> Duration;
     fn take_loop_latency(&mut self) -> Duration;
+    /// Connections to sites, in any stage.
     fn connections(&self) -> usize;
     fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId;
     fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>>;
     fn wake(&mut self, id: ConnId);
     fn close(&mut self, id: ConnId);
     fn abort(&mut self, id: ConnId);
+    /// The status port: its clients' connections are those that come in.
+    fn listen(&mut self, address: SocketAddr, listener_config: Arc<ListenerConfig>) -> io::Result<ListenerId>;
+    fn stop_listening(&mut self, listener: ListenerId);
+    fn admit(&mut self, id: ConnId);
+    fn half_close(&mut self, id: ConnId);
     /// The control socket: its clients are answered.
     fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()>;
     fn answer(&mut self, client: LocalId, more: &[u8]);
@@ -48,6 +55,7 @@ pub(super) trait Connection: Compressible {
     fn set_deadline(&mut self, wait: Option<Duration>);
     /// How long the connection has until its deadline, if it has one.
     fn time_left(&mut self) -> Option<Duration>;
+    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>);
 }
 
 /// Who makes files durable and publishes them: [`Committer`], whose methods these are.
@@ -82,7 +90,7 @@ impl Network for Net {
     }
 
     fn connections(&self) -> usize {
-        self.connections()
+        self.opened_connections()
     }
 
     fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId {
@@ -103,6 +111,22 @@ impl Network for Net {
 
     fn abort(&mut self, id: ConnId) {
         self.abort(id);
+    }
+
+    fn listen(&mut self, address: SocketAddr, listener_config: Arc<ListenerConfig>) -> io::Result<ListenerId> {
+        self.listen(address, listener_config)
+    }
+
+    fn stop_listening(&mut self, listener: ListenerId) {
+        self.stop_listening(listener);
+    }
+
+    fn admit(&mut self, id: ConnId) {
+        self.admit(id);
+    }
+
+    fn half_close(&mut self, id: ConnId) {
+        self.half_close(id);
     }
 
     fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()> {
@@ -157,6 +181,10 @@ impl Connection for Io<'_> {
 
     fn time_left(&mut self) -> Option<Duration> {
         self.time_left()
+    }
+
+    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
+        self.drain_by(wait, drained_by);
     }
 }
 

@@ -106,6 +106,10 @@ impl Connection for ScriptedConnection {
         self.woken += 1;
     }
 
+    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
+        self.set_deadline(Some(wait));
+    }
+
     fn set_deadline(&mut self, wait: Option<Duration>) {
         self.deadline = wait.map(|wait| after(self.now, wait));
     }

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use toml::{Table, Value};
 
 use super::defaults;
+use super::http_settings::{HTTP, HttpSettings};
 use super::keys::table;
-use super::settings::{HTTP, HttpSettings, MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
+use super::settings::{MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
 use super::toml_conf::schema::Section;
 
 const HEADER: &str = "\

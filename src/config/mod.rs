@@ -9,6 +9,7 @@ mod export;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod getopts;
+mod http_settings;
 mod include;
 mod keys;
 mod load;
@@ -30,9 +31,10 @@ pub use export::to_toml;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use fuzz::{fuzz_pandora_conf, fuzz_toml_conf};
+pub use http_settings::HttpSettings;
 pub use load::{DEFAULT_PATHS, LoadOptions, default_path, default_state_dir, files_of, load, load_data_server};
 pub use pandora_conf::DataServerConf;
 pub(crate) use proxy::proxy;
-pub use settings::{HttpSettings, MonitorSettings, ProxySettings, ReadFile, Settings, SiteSettings, incoming_dirs};
+pub use settings::{MonitorSettings, ProxySettings, ReadFile, Settings, SiteSettings, incoming_dirs};
 pub use site_list::{SiteList, read_site_list};
 pub use source::{Env, FileText, SecretFile, SecretPurpose, UnreadSecret};

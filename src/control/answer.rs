@@ -79,6 +79,21 @@ impl Answer {
     }
 }
 
+/// The daemon and sites in one object: `status --json`, and `/status.json` of the status port.
+#[derive(Debug, Serialize)]
+pub struct StatusReport<'a> {
+    version: u32,
+    daemon: &'a DaemonAnswer,
+    sites: &'a [SiteAnswer],
+}
+
+impl<'a> StatusReport<'a> {
+    /// What is known of the daemon and of these sites.
+    pub fn new(daemon: &'a DaemonAnswer, sites: &'a [SiteAnswer]) -> Self {
+        Self { version: VERSION, daemon, sites }
+    }
+}
+
 /// Why something was not done, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -28,7 +28,9 @@ mod request;
 mod server_answer;
 mod site_answer;
 
-pub use answer::{Amount, Answer, BandwidthAnswer, CommitsAnswer, DaemonAnswer, DiskAnswer, ErrorReason, ReloadAnswer};
+pub use answer::{
+    Amount, Answer, BandwidthAnswer, CommitsAnswer, DaemonAnswer, DiskAnswer, ErrorReason, ReloadAnswer, StatusReport,
+};
 pub use event::{Event, EventAnswer};
 pub(crate) use exchange::{Exchange, Next};
 pub use json::to_json;

@@ -45,6 +45,12 @@ pub struct SiteAnswer {
     pub is_failing: bool,
     /// When its last round that went well has ended; none has since the daemon's start where there is none.
     pub last_success_seconds: Option<u64>,
+    /// How long it had no round that went well: since the last one, or since the daemon knows it.
+    #[serde(default)]
+    pub quiet_seconds: u64,
+    /// From the start of one round to the start of the next.
+    #[serde(default)]
+    pub interval_seconds: u64,
     /// What is wrong: why its last round has failed, or why files stay at the site.
     pub problem: Option<ProblemAnswer>,
     /// What its last listing showed to be waiting there; unknown before the first.

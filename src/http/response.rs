@@ -87,12 +87,14 @@ impl Response {
         let (status, reason) = (self.status, reason(self.status));
         let (media_type, length) = (self.content.media_type(), self.body.as_ref().len());
         let connection = if is_kept { "keep-alive" } else { "close" };
-        let fields: String = self.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        format!(
+        let mut head = format!(
             "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\
-             Connection: {connection}\r\n{fields}{FIELDS}\r\n"
-        )
-        .into_bytes()
+             Connection: {connection}\r\n"
+        );
+        for (name, value) in &self.fields {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        (head + FIELDS + "\r\n").into_bytes()
     }
 }
 

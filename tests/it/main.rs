@@ -33,6 +33,8 @@ mod full;
 mod gone;
 mod guesses;
 mod hanging;
+mod http;
+mod http_client;
 mod inventory;
 mod json;
 mod killed;

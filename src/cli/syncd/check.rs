@@ -9,13 +9,13 @@ use super::args::Common;
 use super::data_server::{self, Finding};
 use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS, read_from};
-use crate::collector::Reason;
-use crate::config::{self, Settings, SiteSettings};
+use crate::collector::{Reason, http_listener_config};
+use crate::config::{self, HttpSettings, Settings, SiteSettings};
 use crate::control::to_json;
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
 use crate::store::{CentralFinding, Publish, check_directory, check_pairs, lacks_of};
-use crate::tls::{CertificateReport, Connectors, UnixTime};
+use crate::tls::{Acceptor, CertificateReport, Connectors, UnixTime};
 
 /// So many things that are wrong with agents' configuration are printed, and the number of the others.
 const MOST_FAULTS: usize = 50;
@@ -55,6 +55,7 @@ pub(super) fn run(common: &Common, scope: &Scope<'_>, is_json: bool) -> Outcome 
     ));
     if !syntax_only {
         check_certificates(&settings, &mut findings);
+        check_http(&settings.http, &mut findings);
         check_directories(&settings, &mut findings);
         check_data_server(&settings, common.path(), pandora_conf, &mut findings);
     }
@@ -169,6 +170,23 @@ fn check_certificates(settings: &Settings, findings: &mut Findings) {
                 }
             }
         }
+    }
+}
+
+/// Reads what the status port's settings name.
+fn check_http(http: &HttpSettings, findings: &mut Findings) {
+    let Some(address) = http.listen else { return };
+    http.unread_secrets.iter().for_each(|unread| findings.problem(&format!("[http]: {unread}")));
+    // Without its passphrase, there is nothing to be said of a key.
+    if !http.unread_secrets.is_empty() {
+        return;
+    }
+    match http_listener_config(http, UnixTime::now()) {
+        Ok(config) => {
+            config.tls.iter().flat_map(Acceptor::report).for_each(|report| show(report, findings));
+            findings.fine(&format!("status port on {address}"));
+        }
+        Err(error) => findings.problem(&format!("[http]: {error}")),
     }
 }
 

@@ -4,6 +4,7 @@ mod configuring;
 mod connections;
 mod control;
 mod expiry;
+mod http;
 mod monitor;
 mod operator;
 mod reload;
@@ -27,6 +28,7 @@ use self::stop::Stop;
 use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
 use super::configuring::{Centres, ConfigSession};
+use super::http::HttpPort;
 use super::limited_net::LimitedNet;
 use super::machine::Machine;
 use super::monitor::Monitor;
@@ -108,6 +110,10 @@ pub struct Collector {
     machine: Option<Machine>,
     /// Who tells the data server of us.
     monitor: Option<Monitor>,
+    /// The status port.
+    http: Option<HttpPort>,
+    /// Ends a turn of the loop early.
+    notify: CommitterNotify,
     /// When the collector began.
     started: Instant,
     /// When it was asked to stop.
@@ -126,6 +132,8 @@ pub(super) struct Deps {
     pub(super) budgets: Budgets,
     pub(super) state_dir: PathBuf,
     pub(super) centres: Centres,
+    /// Ends a turn of the loop early, from any thread.
+    pub(super) notify: CommitterNotify,
     /// Where a daemon runs.
     pub(super) machine: Option<Machine>,
 }
@@ -193,14 +201,15 @@ impl Collector {
         };
         let commit_queue = CommitQueue::new(Box::new(committer), settings.max_spool());
         let (state_dir, budgets) = (settings.state_dir().to_owned(), Budgets::default());
-        let centres = Centres::new(notify, net.now());
+        let centres = Centres::new(Arc::clone(&notify), net.now());
         let machine = (mode == Mode::Forever).then(|| Machine::start(&state_dir)).transpose()?;
         let mut net = LimitedNet::new(Box::new(net), TimeZone::system);
         net.limit_all(&settings.bwlimit);
-        let deps = Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres, machine };
+        let deps = Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres, notify, machine };
         let options = RunOptions { mode, max_connections: settings.max_connections };
         let mut collector = Self::with(deps, sites, options, Schedule::new(fastrand::u64(..)), observer);
         collector.adopt_monitor(&settings.monitor);
+        collector.adopt_http(&settings.http);
         Ok(collector)
     }
 
@@ -212,7 +221,7 @@ impl Collector {
         schedule: Schedule,
         observer: Box<dyn FnMut(&RoundReport)>,
     ) -> Self {
-        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres, machine } = deps;
+        let Deps { net, commit_queue, outstanding, spools, budgets, state_dir, centres, notify, machine } = deps;
         let (now, expiry_log) = (net.now(), ExpiryLog::new("site", net.date()));
         let mut collector = Self {
             net,
@@ -243,6 +252,8 @@ impl Collector {
             control: ControlClients::default(),
             machine,
             monitor: None,
+            http: None,
+            notify,
             started: now,
             stop: None,
             observer,
@@ -323,8 +334,8 @@ impl Collector {
             let tick = Some(self.next_tick).filter(|_| self.running > 0);
             let stop_by = self.stop.as_ref().map(|stop| stop.by);
             let paced = self.paced.first().map(|(at, _)| *at);
-            let wake =
-                [self.schedule_wakes(), tick, paced, stop_by, self.watchdog.due(self.net.now()), self.monitor_due()];
+            let watchdog = self.watchdog.due(self.net.now());
+            let wake = [self.schedule_wakes(), tick, paced, stop_by, watchdog, self.monitor_due(), self.http_due()];
             for event in self.net.poll_once(wake.into_iter().flatten().min())? {
                 match event {
                     Event::Signal(signal) => {
@@ -342,6 +353,7 @@ impl Collector {
             }
             self.tick();
             self.tell_monitor();
+            self.go_on_with_http();
             self.watchdog.feed(self.net.now());
         }
         self.abandon_sessions();
@@ -389,6 +401,7 @@ impl Collector {
     }
 
     fn handle(&mut self, event: Event) {
+        let Some(event) = self.take_http_event(event) else { return };
         match event {
             Event::Opened(id) => self.opened(id),
             Event::Ready(id) => self.pump(id),
@@ -397,6 +410,7 @@ impl Collector {
                 self.take_completions();
                 self.take_centre_news();
                 self.wake_staging();
+                self.give_pages();
             }
             Event::Local(event) => self.asked_locally(event),
             Event::Resolved(..)

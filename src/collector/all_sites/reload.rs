@@ -79,6 +79,7 @@ impl Collector {
         self.commit_queue.same_server = SameServer::default();
         let reloaded = self.adopt(opened);
         self.adopt_monitor(&settings.monitor);
+        self.adopt_http(&settings.http);
         reloaded
     }
 

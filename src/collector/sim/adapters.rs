@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use super::world::World;
 use crate::budget::Budget;
 use crate::collector::ports::{Connection, Network, Publisher};
 use crate::net::{
-    ByteStream, CompressedBytes, Compressible, Compression, CompressionPlace, ConnId, Event, Failure, LocalId, Read,
-    Target,
+    ByteStream, CompressedBytes, Compressible, Compression, CompressionPlace, ConnId, Event, Failure, ListenerConfig,
+    ListenerId, LocalId, Read, Target,
 };
 use crate::proto::extension::History;
 use crate::proto::{FileName, Fingerprint};
@@ -76,6 +77,16 @@ impl Network for Ports {
     }
 
     /// Nobody asks anything in this world.
+    fn listen(&mut self, _: SocketAddr, _: Arc<ListenerConfig>) -> io::Result<ListenerId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn stop_listening(&mut self, _: ListenerId) {}
+
+    fn admit(&mut self, _: ConnId) {}
+
+    fn half_close(&mut self, _: ConnId) {}
+
     fn listen_locally(&mut self, _: UnixListener) -> io::Result<()> {
         Ok(())
     }
@@ -333,6 +344,10 @@ impl Connection for End<'_> {
 
     fn has_ended(&mut self) -> bool {
         self.world.borrow_mut().link(self.id).is_some_and(|(link, _)| link.down.ended)
+    }
+
+    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
+        self.set_deadline(Some(wait));
     }
 
     fn set_deadline(&mut self, wait: Option<Duration>) {

@@ -151,6 +151,7 @@ pub(super) fn run(world: &Rc<RefCell<World>>, disk: &Rc<RefCell<Disk>>, settings
         budgets: world.borrow().budgets.clone(),
         state_dir: PathBuf::new(),
         centres: Centres::new(Arc::new(|| ()), world.borrow().scheduler.now),
+        notify: Arc::new(|| ()),
         machine: None,
     };
     let mode = world.borrow().mode;

@@ -1,8 +1,9 @@
 //! What a person has to write for a key beside its entry is asked for here.
 
 use super::super::export::to_toml;
+use super::super::http_settings::{HTTP, HttpSettings};
 use super::super::load::parse_only;
-use super::super::settings::{HTTP, HttpSettings, MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
+use super::super::settings::{MONITOR, MonitorSettings, SITE, SYNC, Settings, SiteSettings};
 use super::super::source::{Env, SecretFile};
 use super::super::toml_conf::TLS;
 use super::super::toml_conf::schema::{OWN, Section};

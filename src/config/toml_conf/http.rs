@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::super::address::parse_endpoint;
 use super::super::error::Place;
-use super::super::settings::{HTTP, HttpSettings};
+use super::super::http_settings::{HTTP, HttpSettings};
 use super::super::source::SecretPurpose;
 use super::kinds::Kind;
 use super::reader::{In, Layers, Reader};

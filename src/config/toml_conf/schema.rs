@@ -1,7 +1,8 @@
 //! The tables of a file, and the keys that each may hold.
 
+use super::super::http_settings::HTTP;
 use super::super::keys::{Tables, names};
-use super::super::settings::{HTTP, MONITOR, SITE, SYNC};
+use super::super::settings::{MONITOR, SITE, SYNC};
 use super::{proxy, tls};
 
 /// A table of the file.

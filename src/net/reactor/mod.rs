@@ -72,6 +72,8 @@ pub struct Net {
     listeners: Listeners,
     local: LocalClients,
     conns: Slab<Conn>,
+    /// How many of those came in.
+    accepted: usize,
     generation: u32,
     queue: VecDeque<ConnId>,
     deadlines: BTreeSet<(Instant, ConnId)>,
@@ -106,6 +108,7 @@ impl Net {
             listeners: Listeners::new(),
             local: LocalClients::default(),
             conns: Slab::new(),
+            accepted: 0,
             generation: 0,
             queue: VecDeque::new(),
             deadlines: BTreeSet::new(),
@@ -156,6 +159,11 @@ impl Net {
         self.conns.len()
     }
 
+    /// Those of them that were opened here.
+    pub fn opened_connections(&self) -> usize {
+        self.conns.len() - self.accepted
+    }
+
     /// Starts a connection; `offer` is whether our own certificate may be shown.
     pub fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId {
         let id = self.add(Origin::Opened { target, offer });
@@ -165,6 +173,7 @@ impl Net {
 
     fn add(&mut self, origin: Origin) -> ConnId {
         self.generation = self.generation.wrapping_add(1) & 0x7fff_ffff;
+        self.accepted += usize::from(origin.is_accepted());
         let entry = self.conns.vacant_entry();
         let id = ConnId::new(entry.key(), self.generation);
         entry.insert(Conn {
@@ -278,7 +287,8 @@ impl Net {
             self.resolver.withdraw(id, target.first_hop().0);
         }
         self.set_deadline(id, None);
-        self.conns.remove(id.slot());
+        let conn = self.conns.remove(id.slot());
+        self.accepted -= usize::from(conn.origin.is_accepted());
     }
 
     /// Reports an open connection as ready in the next turn, whether its socket is or not.

@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use clap::ValueEnum;
-use serde::Serialize;
 
 pub(super) use self::details::details;
 use self::notes::notes;
@@ -20,7 +19,7 @@ use crate::cli::control::ControlError;
 use crate::cli::screen::{WIDTH, bytes, cut, duration, number, wrapped, wrapped_at};
 use crate::control::{
     AgeSourceAnswer, Answer, BandwidthAnswer, Command, DaemonAnswer, DiskAnswer, Listed, SiteAnswer, SiteState,
-    VERSION, to_json,
+    StatusReport, to_json,
 };
 use crate::obs::Output;
 use crate::proto::{Count, quoted, shown};
@@ -51,14 +50,6 @@ pub(in crate::cli::syncd) enum Order {
     Name,
 }
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Report<'a> {
-    version: u32,
-    daemon: &'a DaemonAnswer,
-    sites: &'a [SiteAnswer],
-}
-
 /// Prints what is known of `sites`, or of all. The exit status says whether any of them fails.
 pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], json: bool, order: Order) -> Outcome {
     let client = DaemonClient::find(arguments);
@@ -77,7 +68,7 @@ pub(in crate::cli::syncd) fn status(arguments: &ControlArgs, sites: &[String], j
     order.sort(&mut found);
     let mut out = Output::default();
     if json {
-        out.file(&(to_json(&Report { version: VERSION, daemon: &daemon, sites: &found }) + "\n"));
+        out.file(&(to_json(&StatusReport::new(&daemon, &found)) + "\n"));
     } else {
         let told = if sites.is_empty() { PROBLEMS } else { found.len() };
         for line in render(&daemon, &found, told) {
@@ -292,6 +283,8 @@ pub(super) mod tests {
             state_seconds: 1,
             is_failing: false,
             last_success_seconds: Some(8),
+            quiet_seconds: 8,
+            interval_seconds: 30,
             problem: None,
             waiting: Some(Listed { listed_seconds: 8, ..Listed::default() }),
             collected: Amount { files: 12, bytes: 3 },

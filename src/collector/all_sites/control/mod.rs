@@ -102,7 +102,7 @@ impl Collector {
     }
 
     /// The keys of the sites that have these names.
-    fn keys_of(&self, names: &[String]) -> Result<BTreeSet<usize>, String> {
+    pub(super) fn keys_of(&self, names: &[String]) -> Result<BTreeSet<usize>, String> {
         let keys: HashMap<&str, usize> = self.statuses.iter().map(|(&key, status)| (&*status.name, key)).collect();
         let unknown: BTreeSet<&String> = names.iter().filter(|name| !keys.contains_key(name.as_str())).collect();
         if unknown.is_empty() {

@@ -25,7 +25,7 @@ const LONGEST_NAME: usize = 300;
 const RATES: [u64; 3] = [1, 15, 60];
 
 impl Collector {
-    pub(super) fn site_answer(&self, key: usize) -> Option<SiteAnswer> {
+    pub(in crate::collector::all_sites) fn site_answer(&self, key: usize) -> Option<SiteAnswer> {
         let (now, status, site) = (self.net.now(), self.statuses.get(&key)?, self.sites[key].as_ref());
         let settings = site.map(|site| &site.settings).or_else(|| Some(self.unopened.get(&key)?.settings()))?;
         let (state, since) = self.state(key, status);
@@ -39,6 +39,8 @@ impl Collector {
             state_seconds: seconds(since, now),
             is_failing: status.is_failing(),
             last_success_seconds: status.last_success.map(|at| seconds(at, now)),
+            quiet_seconds: seconds(status.last_success.unwrap_or(status.since), now),
+            interval_seconds: settings.interval.as_secs(),
             problem: status.problem(now),
             waiting: waiting.map(|waiting| self.listed(waiting)),
             collected: Amount { files: collected.files, bytes: collected.bytes },

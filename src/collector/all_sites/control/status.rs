@@ -10,7 +10,7 @@ use crate::control::{Amount, CommitsAnswer, DaemonAnswer, DiskAnswer};
 use crate::store::{Commits, Waiting};
 
 impl Collector {
-    pub(super) fn daemon_answer(&self) -> DaemonAnswer {
+    pub(in crate::collector::all_sites) fn daemon_answer(&self) -> DaemonAnswer {
         let now = self.net.now();
         let sample = self.machine.as_ref().map(Machine::sample).unwrap_or_default();
         let sites: Vec<&SiteStatus> = self.statuses().collect();

@@ -1,0 +1,241 @@
+//! What is known of the daemon and of its sites, as Prometheus reads it.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::control::{DaemonAnswer, SiteAnswer, SiteState};
+
+/// Before the name of each.
+const PREFIX: &str = "tentacle_sync";
+
+/// All of it in the text format, version 0.0.4. What is unknown is left out.
+///
+/// # Panics
+/// Never: a string takes whatever is written to it.
+pub fn metrics(daemon: DaemonAnswer, sites: Vec<SiteAnswer>) -> String {
+    let mut registry = Registry::with_prefix(PREFIX);
+    registry.register_collector(Box::new(Known { daemon, sites }));
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry).expect("a string takes whatever is written to it");
+    text
+}
+
+/// What is known.
+#[derive(Debug)]
+struct Known {
+    daemon: DaemonAnswer,
+    sites: Vec<SiteAnswer>,
+}
+
+impl Collector for Known {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut families = Families(&mut encoder);
+        families.of_daemon(&self.daemon)?;
+        families.of_commits(&self.daemon)?;
+        families.of_machine(&self.daemon)?;
+        families.of_states(&self.sites)?;
+        families.of_rounds(&self.sites, self.daemon.time)?;
+        families.of_files(&self.sites)?;
+        families.of_certificates(&self.sites)
+    }
+}
+
+fn microseconds(count: u64) -> f64 {
+    Duration::from_micros(count).as_secs_f64()
+}
+
+fn milliseconds(count: u64) -> f64 {
+    Duration::from_millis(count).as_secs_f64()
+}
+
+/// A family's name, what it is, and its unit, which stands at the end of the name.
+#[derive(Clone, Copy)]
+struct About<'a>(&'a str, &'a str, Option<&'a Unit>);
+
+/// Writes families.
+struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
+
+/// A site's label.
+type OfSite<'a> = [(&'static str, &'a str); 1];
+
+fn of_site(site: &SiteAnswer) -> OfSite<'_> {
+    [("site", site.name.as_str())]
+}
+
+impl Families<'_, '_> {
+    fn gauge(&mut self, About(name, help, unit): About<'_>, value: &impl EncodeGaugeValue) -> fmt::Result {
+        self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(value)
+    }
+
+    fn counter(&mut self, About(name, help, unit): About<'_>, value: u64) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        family.encode_counter::<OfSite<'_>, _, u64>(&value, None)
+    }
+
+    /// One for each of `series`, by its labels.
+    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
+        &mut self,
+        About(name, help, unit): About<'_>,
+        series: impl IntoIterator<Item = (L, V)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        series.into_iter().try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+    }
+
+    /// One for each site of which `value` is known.
+    fn of_each<V: EncodeGaugeValue>(
+        &mut self,
+        about: About<'_>,
+        sites: &[SiteAnswer],
+        value: impl Fn(&SiteAnswer) -> Option<V>,
+    ) -> fmt::Result {
+        self.gauges(about, sites.iter().filter_map(|site| Some((of_site(site), value(site)?))))
+    }
+
+    fn counted_of_each(
+        &mut self,
+        About(name, help, unit): About<'_>,
+        sites: &[SiteAnswer],
+        value: impl Fn(&SiteAnswer) -> u64,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        sites.iter().try_for_each(|site| {
+            family.encode_family(&of_site(site))?.encode_counter::<OfSite<'_>, _, u64>(&value(site), None)
+        })
+    }
+
+    fn of_daemon(&mut self, daemon: &DaemonAnswer) -> fmt::Result {
+        let seconds = Some(&Unit::Seconds);
+        let version = [("version", daemon.program_version.as_str())];
+        self.gauges(About("build_info", "The program's version", None), [(version, 1_u64)])?;
+        self.gauge(About("uptime", "Since the daemon's start", seconds), &daemon.uptime_seconds)?;
+        self.gauge(About("sites", "Sites that are collected from", None), &daemon.sites)?;
+        self.gauge(About("sites_failing", "Sites whose last round has failed", None), &daemon.failing)?;
+        self.gauge(About("rounds", "Rounds under way", None), &daemon.rounds)?;
+        self.gauge(About("connections", "Connections to sites, in any stage", None), &daemon.connections)?;
+        self.gauge(About("connections_limit", "The most of those: max_connections", None), &daemon.max_connections)?;
+        let help = "The longest that anything ready had to wait for the loop since the start";
+        let longest = microseconds(daemon.longest_loop_wait_microseconds);
+        self.gauge(About("loop_wait_longest", help, seconds), &longest)
+    }
+
+    fn of_commits(&mut self, daemon: &DaemonAnswer) -> fmt::Result {
+        let (seconds, commits) = (Some(&Unit::Seconds), &daemon.commits);
+        let help = "Files that are staged and being made durable";
+        self.gauge(About("committing_files", help, None), &daemon.committing)?;
+        self.counter(About("commits", "Groups of files that were made durable", None), commits.groups)?;
+        self.counter(About("committed_files", "Files in them", None), commits.files)?;
+        self.gauge(About("commit_last_files", "Files in the last group", None), &commits.last_group_files)?;
+        let last = microseconds(commits.last_microseconds);
+        self.gauge(About("commit_last", "How long the last group took", seconds), &last)?;
+        let longest = microseconds(commits.longest_microseconds);
+        self.gauge(About("commit_longest", "How long the slowest group took since the start", seconds), &longest)?;
+        let help = "Files that are safe here and not published yet";
+        self.gauge(About("unpublished_files", help, None), &daemon.unpublished.files)?;
+        self.gauge(About("unpublished", "Their bytes", Some(&Unit::Bytes)), &daemon.unpublished.bytes)
+    }
+
+    fn of_machine(&mut self, daemon: &DaemonAnswer) -> fmt::Result {
+        let bytes = Some(&Unit::Bytes);
+        if let Some(resident) = daemon.memory_bytes {
+            self.gauge(About("resident_memory", "The process's resident memory", bytes), &resident)?;
+        }
+        if let Some(journal) = daemon.journal_bytes {
+            self.gauge(About("journal", "The journal's size", bytes), &journal)?;
+        }
+        let of = |value: fn(&crate::control::DiskAnswer) -> Option<u64>| {
+            let disks = daemon.disks.iter();
+            disks.filter_map(move |disk| Some(([("directory", disk.directory.as_str())], value(disk)?)))
+        };
+        let help = "What is free on the filesystem of a directory";
+        self.gauges(About("disk_free", help, bytes), of(|disk| disk.free_bytes))?;
+        self.gauges(About("disk_size", "What that filesystem has in all", bytes), of(|disk| disk.total_bytes))
+    }
+
+    fn of_states(&mut self, sites: &[SiteAnswer]) -> fmt::Result {
+        let states = sites.iter().flat_map(|site| {
+            STATES
+                .map(|(state, word)| ([("site", site.name.as_str()), ("state", word)], u64::from(site.state == state)))
+        });
+        self.gauges(About("site_state", "What a site is at: 1 for that state", None), states)?;
+        let help = "Whether a site's last round has failed";
+        self.of_each(About("site_failing", help, None), sites, |site| Some(u64::from(site.is_failing)))?;
+        let problems = sites.iter().filter_map(|site| Some((site, site.problem.as_ref()?)));
+        let problems = problems.map(|(site, problem)| {
+            ([("site", site.name.as_str()), ("reason", problem.reason.as_str())], problem.failures)
+        });
+        let help = "What is wrong with a site, and how many rounds have failed of it one after the other";
+        self.gauges(About("site_problem", help, None), problems)?;
+        self.of_each(About("site_connections", "Connections to a site", None), sites, |site| Some(site.connections))
+    }
+
+    fn of_rounds(&mut self, sites: &[SiteAnswer], now: u64) -> fmt::Result {
+        let seconds = Some(&Unit::Seconds);
+        let help = "When a site's last round that went well has ended, since 1970";
+        self.of_each(About("site_last_success_timestamp", help, seconds), sites, |site| {
+            site.last_success_seconds.map(|ago| now.saturating_sub(ago))
+        })?;
+        let help = "How long a site had no round that went well: since the last one, or since it is known";
+        self.of_each(About("site_quiet", help, seconds), sites, |site| Some(site.quiet_seconds))?;
+        let help = "From the start of a site's round to the start of the next";
+        self.of_each(About("site_interval", help, seconds), sites, |site| Some(site.interval_seconds))?;
+        self.of_each(About("site_round_duration", "How long a site's last round took", seconds), sites, |site| {
+            site.last_round.map(|round| milliseconds(round.took_milliseconds))
+        })?;
+        let help = "How long after it was due a site's last round began";
+        self.of_each(About("site_round_lateness", help, seconds), sites, |site| {
+            site.last_round.map(|round| milliseconds(round.late_milliseconds))
+        })
+    }
+
+    fn of_files(&mut self, sites: &[SiteAnswer]) -> fmt::Result {
+        let (seconds, bytes) = (Some(&Unit::Seconds), Some(&Unit::Bytes));
+        let help = "Files at a site that were not collected, as its last listing showed";
+        self.of_each(About("site_waiting_files", help, None), sites, |site| site.waiting.map(|waiting| waiting.files))?;
+        let help = "Their bytes, where the site's server lists sizes";
+        self.of_each(About("site_waiting", help, bytes), sites, |site| site.waiting.and_then(|waiting| waiting.bytes))?;
+        self.of_each(About("site_oldest_waiting_age", "The age of the oldest of them", seconds), sites, |site| {
+            let waiting = site.waiting?;
+            // Where none waits, nothing is old; where there is no telling how old they are, none is told.
+            waiting.oldest_seconds.or((waiting.files == 0).then_some(0))
+        })?;
+        let help = "How long they take to come at the rate of the last minutes";
+        self.of_each(About("site_drain", help, seconds), sites, |site| site.drain_seconds)?;
+        let help = "Files that were collected from a site";
+        self.counted_of_each(About("site_collected_files", help, None), sites, |site| site.collected.files)?;
+        self.counted_of_each(About("site_collected", "Their bytes", bytes), sites, |site| site.collected.bytes)?;
+        let help = "Files of a site that are safe here, and not published yet or not taken by the data server";
+        self.of_each(About("site_here_files", help, None), sites, |site| Some(site.here.files))?;
+        self.of_each(About("site_here", "Their bytes", bytes), sites, |site| Some(site.here.bytes))?;
+        let help = "Whether files are left at a site for good";
+        self.of_each(About("site_leaves_files", help, None), sites, |site| Some(u64::from(!site.not_taken.is_empty())))
+    }
+
+    fn of_certificates(&mut self, sites: &[SiteAnswer]) -> fmt::Result {
+        let left = sites.iter().flat_map(|site| {
+            let own = ("own", site.own_certificate_days);
+            [("site", site.site_certificate_days), own].into_iter().filter_map(|(owner, days)| {
+                Some(([("site", site.name.as_str()), ("owner", owner)], days?.saturating_mul(86_400)))
+            })
+        });
+        let help = "Until a certificate ends, in whole days: a site's, or ours that is shown to it";
+        self.gauges(About("site_certificate_remaining", help, Some(&Unit::Seconds)), left)
+    }
+}
+
+/// Each state, as it is called elsewhere.
+const STATES: [(SiteState, &str); 8] = [
+    (SiteState::Waiting, "waiting"),
+    (SiteState::Connecting, "connecting"),
+    (SiteState::Collecting, "collecting"),
+    (SiteState::BackingOff, "backing-off"),
+    (SiteState::HeldUp, "held-up"),
+    (SiteState::Paused, "paused"),
+    (SiteState::Unusable, "unusable"),
+    (SiteState::Leaving, "leaving"),
+];
