@@ -17,11 +17,14 @@ pub enum Rejection {
     /// More sites than are looked at by name.
     #[error("at most 16 sites can be named; without a name, there are all")]
     TooManyNames,
+    /// None or several sites, where there is to be one.
+    #[error("expected ?site=NAME, once")]
+    NotOneName,
     /// Neither the token nor a password that is the token.
     #[error("expected the token of [http], as `Authorization: Bearer TOKEN` or as the password of any user")]
     Unauthorized,
     /// Nothing is there.
-    #[error("there are /metrics, /status.json, /healthz and /readyz")]
+    #[error("there are /, /metrics, /status.json, /history.json?site=NAME, /healthz and /readyz")]
     NotFound,
     /// Another method than GET or HEAD.
     #[error("only GET and HEAD are served: nothing can be changed here")]
@@ -60,7 +63,7 @@ impl Rejection {
 
     fn status(self) -> u16 {
         match self {
-            Self::Malformed | Self::Host | Self::Body | Self::TooManyNames => 400,
+            Self::Malformed | Self::Host | Self::Body | Self::TooManyNames | Self::NotOneName => 400,
             Self::Unauthorized => 401,
             Self::NotFound => 404,
             Self::Method => 405,

@@ -11,6 +11,14 @@ pub enum Content {
     Metrics,
     /// JSON.
     Json,
+    /// A page.
+    Html,
+    /// How it looks.
+    Css,
+    /// What it does.
+    JavaScript,
+    /// A picture.
+    Svg,
 }
 
 impl Content {
@@ -19,6 +27,10 @@ impl Content {
             Self::Text => "text/plain; charset=utf-8",
             Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
             Self::Json => "application/json",
+            Self::Html => "text/html; charset=utf-8",
+            Self::Css => "text/css; charset=utf-8",
+            Self::JavaScript => "text/javascript; charset=utf-8",
+            Self::Svg => "image/svg+xml",
         }
     }
 }
@@ -38,6 +50,12 @@ impl AsRef<[u8]> for Body {
             Self::Fixed(bytes) => bytes,
             Self::Made(bytes) => bytes,
         }
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::Fixed(text.as_bytes())
     }
 }
 

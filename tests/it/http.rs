@@ -32,7 +32,7 @@ pub(crate) fn start(sandbox: &Sandbox, address: SocketAddr) -> Daemon {
 }
 
 /// Whether a program that CI has and others may lack is there.
-fn is_installed(program: &str, required: &str) -> bool {
+pub(crate) fn is_installed(program: &str, required: &str) -> bool {
     let is_there = Command::new(program).arg("--version").output().is_ok();
     assert!(is_there || std::env::var_os(required).is_none(), "{required} is set, and there is no {program}");
     if !is_there {

@@ -8,11 +8,13 @@ use log::{info, warn};
 
 use super::{Collector, Mode};
 use crate::collector::http::{
-    ADMITTED, Asked, Client, HttpPort, MOST_CLIENTS, Made, Resource, Step, Subject, listener_config,
+    ADMITTED, Asked, Client, History, HttpPort, MOST_CLIENTS, Made, Pages, Resource, SiteNow, Step, Subject,
+    listener_config,
 };
 use crate::collector::machine::Machine;
 use crate::collector::status::SiteStatus;
 use crate::config::HttpSettings;
+use crate::control::to_json;
 use crate::http::{Body, Content, Openness, Rejection, Request, Response};
 use crate::net::{ConnId, Event, ListenerConfig};
 use crate::proto::Count;
@@ -62,15 +64,18 @@ impl Collector {
         }
         let Some(address) = settings.listen else { return };
         let scheme = if config.tls.is_some() { "https" } else { "http" };
-        match self.open_http(settings, config) {
+        let (before, history) = match before {
+            Some(HttpPort { settings, listener_config, history, .. }) => (Some((settings, listener_config)), history),
+            None => (None, History::default()),
+        };
+        match self.open_http(settings, config, history) {
             Ok(()) => {
                 info!("status port: {scheme}://{address}/");
                 self.watch_certificates();
             }
-            Err(why) => {
-                if let Some(HttpPort { settings, listener_config, .. }) = before
-                    && let Err(error) = self.open_http(settings, listener_config)
-                {
+            Err((why, history)) => {
+                let restored = before.map(|(settings, config)| self.open_http(settings, config, history));
+                if let Some(Err((error, _))) = restored {
                     warn!("reason=http {error}");
                 }
                 warn!("reason=http the status port is {} before a reload: {why}", self.as_it_is());
@@ -78,22 +83,30 @@ impl Collector {
         }
     }
 
-    fn open_http(&mut self, settings: HttpSettings, config: Arc<ListenerConfig>) -> Result<(), String> {
+    /// Serves it; where that fails, the history is given back.
+    fn open_http(
+        &mut self,
+        settings: HttpSettings,
+        config: Arc<ListenerConfig>,
+        history: History,
+    ) -> Result<(), (String, History)> {
         let Some(address) = settings.listen else { return Ok(()) };
-        let listener = self.net.listen(address, Arc::clone(&config));
-        let listener = listener.map_err(|error| format!("cannot listen on {address}: {error}"))?;
-        match HttpPort::new(settings, config, listener, Arc::clone(&self.notify)) {
-            Ok(port) => self.http = Some(port),
+        let listener = match self.net.listen(address, Arc::clone(&config)) {
+            Ok(listener) => listener,
+            Err(error) => return Err((format!("cannot listen on {address}: {error}"), history)),
+        };
+        match Pages::start(Arc::clone(&self.notify)) {
+            Ok(pages) => self.http = Some(HttpPort::new(settings, config, listener, pages, history)),
             Err(error) => {
                 self.net.stop_listening(listener);
-                return Err(format!("cannot start its thread: {error}"));
+                return Err((format!("cannot start its thread: {error}"), history));
             }
         }
         Ok(())
     }
 
     pub(super) fn http_due(&self) -> Option<Instant> {
-        self.http.as_ref()?.due(self.net.now())
+        Some(self.http.as_ref()?.due(self.net.now()))
     }
 
     /// Takes an event that is of the port's: `None` where it was.
@@ -138,6 +151,10 @@ impl Collector {
         }
         // The collector is looked at while the port is not its.
         let Some(mut port) = self.http.take() else { return };
+        let now = self.net.now();
+        if port.history.due(now) <= now {
+            port.history.take(now, self.statuses.keys().filter_map(|&key| Some((key, self.site_now(key)?))));
+        }
         port.pages.gather(SITES, |key, is_in_full| {
             let mut site = self.site_answer(key)?;
             if !is_in_full && site.not_taken.len() > NOT_TAKEN {
@@ -147,6 +164,35 @@ impl Collector {
             Some(site)
         });
         self.http = Some(port);
+    }
+
+    fn site_now(&self, key: usize) -> Option<SiteNow> {
+        let status = self.statuses.get(&key)?;
+        let waiting = self.sites[key].as_ref().and_then(|site| site.waiting);
+        let date = self.net.date().as_secs();
+        let oldest = waiting.and_then(|waiting| {
+            let age = |oldest: Duration| date.saturating_sub(oldest.as_secs());
+            // Where none waits, nothing is old.
+            if waiting.files == 0 { Some(0) } else { waiting.listed.oldest.map(age) }
+        });
+        Some(SiteNow {
+            name: Arc::clone(&status.name),
+            waiting: waiting.map(|waiting| waiting.files as u64),
+            oldest,
+            collected: status.rates.total().files,
+        })
+    }
+
+    /// What was at a site over the last day, and is there now.
+    fn http_history(&self, name: &str) -> Response {
+        let key = match self.keys_of(&[name.to_owned()]) {
+            Ok(keys) => keys.first().copied(),
+            Err(unknown) => return Response::new(404, Content::Text, format!("{unknown}\n").into_bytes()),
+        };
+        let (Some(port), Some((key, site))) = (&self.http, key.and_then(|key| Some((key, self.site_now(key)?)))) else {
+            return Rejection::NotFound.response();
+        };
+        Response::new(200, Content::Json, (to_json(&port.history.answer(key, &site)) + "\n").into_bytes())
     }
 
     /// Gives what was made to those who wait for it.
@@ -217,6 +263,8 @@ impl Collector {
         match resource? {
             Resource::Health => Ok(Some(Response::new(200, Content::Text, b"ok\n".to_vec()))),
             Resource::Ready => Ok(Some(self.readiness())),
+            Resource::Page(file) => Ok(Some(file.response())),
+            Resource::History(name) => Ok(Some(self.http_history(&name))),
             Resource::Metrics => self.http_page(id, Subject::Metrics),
             Resource::Status(names) if names.is_empty() => self.http_page(id, Subject::Status(None)),
             Resource::Status(names) => match self.keys_of(&names) {

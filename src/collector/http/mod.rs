@@ -6,15 +6,16 @@
 //! progress for the longest makes room, of those whose turn it is.
 
 mod client;
+mod history;
 mod pages;
 mod resource;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) use self::client::{Client, Step};
+pub(super) use self::history::{History, SiteNow};
 pub(super) use self::pages::{Asked, Made, Pages, Subject};
 pub(super) use self::resource::Resource;
 use crate::config::HttpSettings;
@@ -41,6 +42,7 @@ pub(super) struct HttpPort {
     /// Clients that have said something and are not let in yet.
     pub(super) arrived: VecDeque<ConnId>,
     pub(super) pages: Pages,
+    pub(super) history: History,
 }
 
 impl HttpPort {
@@ -48,11 +50,12 @@ impl HttpPort {
         settings: HttpSettings,
         listener_config: Arc<ListenerConfig>,
         listener: ListenerId,
-        notify: Arc<dyn Fn() + Send + Sync>,
-    ) -> io::Result<Self> {
+        pages: Pages,
+        history: History,
+    ) -> Self {
         let access = Access { token: settings.token.clone(), names: settings.hosts.clone() };
         let (clients, arrived) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { settings, listener_config, listener, access, clients, arrived, pages: Pages::start(notify)? })
+        Self { settings, listener_config, listener, access, clients, arrived, pages, history }
     }
 
     /// Those of its files.
@@ -74,8 +77,9 @@ impl HttpPort {
     }
 
     /// When there is something to do without an event.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        (!self.arrived.is_empty() || self.pages.is_gathering()).then_some(now)
+    pub(super) fn due(&self, now: Instant) -> Instant {
+        let has_work = !self.arrived.is_empty() || self.pages.is_gathering();
+        if has_work { now } else { self.history.due(now) }
     }
 }
 

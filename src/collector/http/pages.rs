@@ -83,7 +83,7 @@ pub(in crate::collector) struct Pages {
 
 impl Pages {
     /// Starts the thread, which ends when this is dropped. It calls `notify` whenever one is made.
-    pub(super) fn start(notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Self> {
+    pub(in crate::collector) fn start(notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (tell, results) = mpsc::channel();
         let run = move || {
