@@ -88,16 +88,24 @@ impl Direction {
                 if dice.roll().is_multiple_of(4) {
                     deflater.flush();
                 }
-                let n = dice.piece(deflater.transmit().len());
+                let n = piece(deflater.transmit(), dice);
                 self.carried.extend_from_slice(&deflater.transmit()[..n]);
                 deflater.transmitted(n);
             }
         }
-        let n = dice.piece(self.carried.len());
-        let Some(inflater) = &mut self.inflater else { return self.read.extend(self.carried.drain(..n)) };
+        let Some(inflater) = &mut self.inflater else {
+            let n = dice.piece(self.carried.len());
+            return self.read.extend(self.carried.drain(..n));
+        };
+        let n = piece(&self.carried, dice);
         let taken = inflater.handle_input(&self.carried[..n]).expect("our own stream is one");
         self.carried.drain(..taken);
         self.read.extend_from_slice(inflater.output());
         inflater.taken(usize::MAX);
     }
+}
+
+/// How much of a stream goes at once: a byte that is flushed by itself makes some ten, which must not pile up.
+fn piece(stream: &[u8], dice: &mut Dice<'_>) -> usize {
+    stream.len().min(16 * dice.piece(stream.len()))
 }
