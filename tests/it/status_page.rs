@@ -37,10 +37,10 @@ struct Watched {
 }
 
 /// A site that lists 13 files, one of them old, and gives none: it says this in place of a size.
-fn with_backlog(name: &str, size: &'static str) -> Site {
+fn with_backlog(name: &str, announced: &'static str) -> Site {
     let site = Site::fake(name, 12, Setup::default());
     site.peer().put("late.1700000000.data", b"old").unwrap();
-    site.peer().set_mischief(vec![Fault::WrongSize(WrongSize::Literally(size)).at(Verb::Recv)]);
+    site.peer().set_mischief(vec![Fault::WrongSize(WrongSize::Literally(announced)).at(Verb::Recv)]);
     site
 }
 
