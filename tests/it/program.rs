@@ -260,8 +260,9 @@ fn verbose_it_logs_what_stock_logs_of_requests() {
     client.ask("RECV <a.1.data>", "RECV SIZE 4");
     client.send("NO\n");
     client.ask("RECV <none>", "RECV ERR (file does not exist)");
-    let said = sandbox.said();
-    assert!(said.contains("listed bytes=") && said.contains("declined"), "{said}");
+    for logged in ["listed bytes=", "declined"] {
+        wait_until(logged, || sandbox.said().contains(logged).then_some(()));
+    }
     assert_eq!(running.stop(), Some(0));
 }
 
