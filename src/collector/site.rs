@@ -347,11 +347,12 @@ impl Site {
 
     /// A connection has ended on which commands had been sent ahead, of which so many were not answered.
     pub(super) fn ended_early(&mut self, end: EarlyEnd, outstanding: usize, now: Instant) {
-        if self.pipelining.ended(end, outstanding, now) {
+        if let Some(wait) = self.pipelining.ended(end, outstanding, now) {
             info!(
-                "site={} ends connections on which commands are sent ahead: for ten minutes each waits for the answer to \
-                 the one before",
-                self.shown()
+                "site={} ends connections on which commands are sent ahead: for {} seconds each waits for the answer to the \
+                 one before",
+                self.shown(),
+                wait.as_secs()
             );
         }
     }

@@ -32,8 +32,14 @@ const APART: u32 = 8;
 /// After so many unexplained ends in a row, commands are not sent ahead any more ...
 const MOST_ENDS: u32 = 5;
 
-/// ... for so long.
-const LOCK_STEP: Duration = Duration::from_secs(10 * 60);
+/// ... for so long, and twice as long each time that follows ...
+const LOCK_STEP: Duration = Duration::from_secs(10);
+
+/// ... up to so many times.
+const MOST_DOUBLINGS: u32 = 6;
+
+/// Connections that end within this time have ended for one cause, such as a machine that stood still.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Why a session ended in which commands had been sent ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +65,12 @@ pub struct Pipelining {
     unexplained: u32,
     /// Files since the last end, or since the distance shrank.
     clean: u32,
+    /// When the last end was.
+    ended: Option<Instant>,
     /// Commands are not sent ahead until then.
     lock_step: Option<Instant>,
+    /// How often that was so since the distance shrank, or was zero and held.
+    times: u32,
 }
 
 impl Pipelining {
@@ -73,7 +83,9 @@ impl Pipelining {
             ends: 0,
             unexplained: 0,
             clean: 0,
+            ended: None,
             lock_step: None,
+            times: 0,
         }
     }
 
@@ -101,30 +113,36 @@ impl Pipelining {
         if self.clean >= APART {
             (self.ends, self.unexplained) = (0, 0);
         }
-        if self.clean >= CLEAN && !self.distance.is_zero() {
-            self.clean = APART;
+        if self.clean < CLEAN {
+            return;
+        }
+        (self.clean, self.times) = (APART, 0);
+        if !self.distance.is_zero() {
             self.distance = (self.distance * 7 / 8).max(LEAST_DISTANCE);
         }
     }
 
-    /// A session ended in which `outstanding` commands were not answered. Whether commands are sent ahead no more, for a while.
-    pub fn ended(&mut self, end: EarlyEnd, outstanding: usize, now: Instant) -> bool {
-        self.clean = 0;
-        self.ends += 1;
+    /// A session ended in which `outstanding` commands were not answered. For how long commands are sent ahead no more, if they
+    /// are not.
+    pub fn ended(&mut self, end: EarlyEnd, outstanding: usize, now: Instant) -> Option<Duration> {
+        let is_another = self.ended.is_none_or(|last| now.saturating_duration_since(last) >= AT_ONCE) || self.clean > 0;
+        (self.ended, self.clean) = (Some(now), 0);
+        self.ends += u32::from(is_another);
         // What ended it may stand before all others: it is asked for in lock-step. If that was not it, all of them are.
         self.cautious = if self.ends > 1 { outstanding.max(1) } else { 1 };
-        if end == EarlyEnd::Answered {
-            return false;
+        if end == EarlyEnd::Answered || !is_another {
+            return None;
         }
         self.unexplained += 1;
         let most = self.round_trip.unwrap_or_default() / MOST_OF_ROUND_TRIP;
-        self.distance = (self.distance + self.distance / 2).min(most).max(FIRST_DISTANCE);
+        self.distance = (self.distance * 3 / 2).min(most).max(FIRST_DISTANCE);
         if self.unexplained < MOST_ENDS {
-            return false;
+            return None;
         }
-        (self.ends, self.unexplained, self.cautious) = (0, 0, 0);
-        self.lock_step = Some(now + LOCK_STEP);
-        true
+        let wait = LOCK_STEP * 2_u32.pow(self.times.min(MOST_DOUBLINGS));
+        (self.ends, self.unexplained, self.cautious, self.times) = (0, 0, 0, self.times + 1);
+        self.lock_step = Some(now + wait);
+        Some(wait)
     }
 }
 
@@ -154,7 +172,7 @@ mod tests {
         let now = now();
         let mut plain = Pipelining::new(false);
         plain.answered_within(10 * FAR);
-        assert!(!plain.ended(EarlyEnd::Unexplained, 9, now));
+        assert_eq!(plain.ended(EarlyEnd::Unexplained, 9, now), None);
         assert_eq!(plain.distance(now), None, "what ended it may come first again");
         plain.took_step();
         assert_eq!(plain.distance(now), Some(FIRST_DISTANCE * 3 / 2));
@@ -172,7 +190,7 @@ mod tests {
         plain.answered_within(FAR);
         for _ in 0..20 {
             (0..APART).for_each(|_| plain.went_well());
-            assert!(!plain.ended(EarlyEnd::Unexplained, 9, now), "these are not in a row");
+            assert_eq!(plain.ended(EarlyEnd::Unexplained, 9, now), None, "these are not in a row");
             plain.took_step();
         }
         assert_eq!(plain.distance(now), Some(FAR / MOST_OF_ROUND_TRIP));
@@ -193,7 +211,7 @@ mod tests {
         let now = now();
         let mut tls = Pipelining::new(true);
         for (end, steps) in [(1, 1), (2, 9), (3, 9)] {
-            assert!(!tls.ended(EarlyEnd::Answered, 9, now), "end {end}");
+            assert_eq!(tls.ended(EarlyEnd::Answered, 9, now + end * AT_ONCE), None, "end {end}");
             (0..steps).for_each(|_| {
                 assert_eq!(tls.distance(now), None);
                 tls.took_step();
@@ -207,9 +225,24 @@ mod tests {
         let now = now();
         let mut tls = Pipelining::new(true);
         tls.answered_within(100 * FAR);
-        let gave_up: Vec<bool> = (0..MOST_ENDS).map(|_| tls.ended(EarlyEnd::Unexplained, 3, now)).collect();
-        assert_eq!(gave_up, [false, false, false, false, true]);
-        assert_eq!(tls.distance(now + LOCK_STEP.mul_f64(0.99)), None);
-        assert!(tls.distance(now + LOCK_STEP).is_some());
+        let mut row =
+            |begin: Instant| (0..MOST_ENDS).find_map(|end| tls.ended(EarlyEnd::Unexplained, 3, begin + end * AT_ONCE));
+        assert_eq!(row(now), Some(LOCK_STEP));
+        assert_eq!(row(now + LOCK_STEP * 2), Some(2 * LOCK_STEP));
+        let until = now + LOCK_STEP * 2 + (MOST_ENDS - 1) * AT_ONCE + 2 * LOCK_STEP;
+        assert_eq!(tls.distance(until.checked_sub(AT_ONCE).unwrap()), None);
+        assert!(tls.distance(until).is_some());
+    }
+
+    #[test]
+    fn connections_that_end_at_once_count_as_one() {
+        let now = now();
+        let mut plain = Pipelining::new(false);
+        plain.answered_within(FAR);
+        for _ in 0..2 * MOST_ENDS {
+            assert_eq!(plain.ended(EarlyEnd::Unexplained, 9, now), None);
+        }
+        plain.took_step();
+        assert_eq!(plain.distance(now), Some(FIRST_DISTANCE * 3 / 2));
     }
 }
