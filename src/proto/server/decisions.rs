@@ -10,7 +10,8 @@ impl Server {
     /// Asks for the offered body; that of a `PUT` comes unasked.
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::Offered`] or [`Event::PutOffered`].
+    /// Nothing is done unless the last event was [`Event::Offered`](super::Event::Offered) or
+    /// [`Event::PutOffered`](super::Event::PutOffered).
     pub fn accept(&mut self) -> Result<(), Misuse> {
         let State::Offered { verb, size } = self.state else { return Err(self.misuse("accept()")) };
         if verb != Verb::Put {
@@ -23,7 +24,7 @@ impl Server {
     /// Answers that the body is stored.
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::BodyComplete`].
+    /// Nothing is done unless the last event was [`Event::BodyComplete`](super::Event::BodyComplete).
     pub fn stored(&mut self) -> Result<(), Misuse> {
         let State::Storing { verb } = self.state else { return Err(self.misuse("stored()")) };
         self.reply(verb, &Reply::Ok);
@@ -31,10 +32,11 @@ impl Server {
         Ok(())
     }
 
-    /// Answers how many bytes there are of what it asked for, at most [`MAX_SIZE`](super::MAX_SIZE).
+    /// Answers how many bytes there are of what it asked for, at most [`MAX_SIZE`](crate::proto::MAX_SIZE).
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::Asked`], of a command of stock's, or [`Event::ListAsked`].
+    /// Nothing is done unless the last event was [`Event::Asked`](super::Event::Asked), of a command of stock's, or
+    /// [`Event::ListAsked`](super::Event::ListAsked).
     pub fn announce(&mut self, size: u64) -> Result<(), Misuse> {
         let State::Asked { verb: verb @ (Verb::Ls | Verb::Recv | Verb::Zrecv | Verb::Mv) } = self.state else {
             return Err(self.misuse("announce()"));
@@ -47,7 +49,7 @@ impl Server {
     /// Answers `GET` with a file of so many bytes, written at `mtime`, in nanoseconds since 1970; the bytes follow.
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::Asked`] of [`Verb::Get`].
+    /// Nothing is done unless the last event was [`Event::Asked`](super::Event::Asked) of [`Verb::Get`].
     pub fn give_file(&mut self, size: u64, mtime: u64) -> Result<(), Misuse> {
         let State::Asked { verb: Verb::Get } = self.state else { return Err(self.misuse("give_file()")) };
         self.outbox.fill(|out| ExtensionReply::File { size, mtime }.encode(Verb::Get, out));
@@ -58,7 +60,7 @@ impl Server {
     /// Answers `LIST` with a page of so many bytes, which follow, and with what follows these.
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::PageAsked`].
+    /// Nothing is done unless the last event was [`Event::PageAsked`](super::Event::PageAsked).
     pub fn give_page(&mut self, size: u64, remaining: Option<Remaining>) -> Result<(), Misuse> {
         let State::Asked { verb: Verb::List } = self.state else { return Err(self.misuse("give_page()")) };
         self.outbox.fill(|out| ExtensionReply::Page { size, remaining }.encode(Verb::List, out));
@@ -66,10 +68,11 @@ impl Server {
         Ok(())
     }
 
-    /// Answers `DEFLATE`: all that follows is compressed, in both directions. [`Want::Compression`] says from where.
+    /// Answers `DEFLATE`: all that follows is compressed, in both directions.
+    /// [`Want::Compression`](super::Want::Compression) says from where.
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::CompressionAsked`].
+    /// Nothing is done unless the last event was [`Event::CompressionAsked`](super::Event::CompressionAsked).
     pub fn consent(&mut self) -> Result<(), Misuse> {
         let State::Asked { verb: Verb::Deflate } = self.state else { return Err(self.misuse("consent()")) };
         self.outbox.fill(|out| ExtensionReply::Done.encode(Verb::Deflate, out));
@@ -80,7 +83,7 @@ impl Server {
     /// What is taken from now on has been decompressed, and what is to be transmitted will be compressed.
     ///
     /// # Errors
-    /// Nothing is done unless [`Want::Compression`] and all of [`transmit`](Self::transmit) is written.
+    /// Nothing is done unless [`Want::Compression`](super::Want::Compression) and all of [`transmit`](Self::transmit) is written.
     pub fn compressed(&mut self) -> Result<(), Misuse> {
         match self.state {
             State::Switching if self.outbox.pending().is_empty() => {
@@ -95,7 +98,7 @@ impl Server {
     /// The file is being removed: [`dropped`](Self::dropped) says what came of it. Meanwhile the session goes on.
     ///
     /// # Errors
-    /// Nothing is done unless the last event was [`Event::DropAsked`].
+    /// Nothing is done unless the last event was [`Event::DropAsked`](super::Event::DropAsked).
     pub fn dropping(&mut self) -> Result<(), Misuse> {
         let State::Asked { verb: Verb::Drop } = self.state else { return Err(self.misuse("dropping()")) };
         self.drops.push_back(None);
@@ -140,7 +143,7 @@ impl Server {
     /// Does not do what was asked; the session goes on.
     ///
     /// # Errors
-    /// Nothing is done unless [`Want::Decision`].
+    /// Nothing is done unless [`Want::Decision`](super::Want::Decision).
     pub fn refuse(&mut self, refusal: Refusal) -> Result<(), Misuse> {
         match self.state {
             State::Offered { verb: verb @ Verb::Put, size } => {
