@@ -217,6 +217,7 @@ fn a_list_is_made_a_file_of_sites_and_a_bad_one_nothing() {
         .assert_logs(&["bad.csv:3: port:"]);
     let left: Vec<_> = fs::read_dir(inventory.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
-    assert_eq!(import(&["ships.csv", "-o", "none/x.toml"]).code(), Some(3));
+    let advice = "none/x.toml: there is no directory none: make it first";
+    import(&["ships.csv", "-o", "none/x.toml"]).assert_code(3).assert_logs(&[advice]);
     import(&["none.csv"]).assert_code(2).assert_logs(&["none.csv: cannot read it: no such file"]);
 }

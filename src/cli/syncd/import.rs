@@ -27,6 +27,8 @@ pub(super) enum Destination<'a> {
 enum WriteError {
     #[error("{}: it is there already, and is kept; name another file, or add --force to replace it", quoted(.0))]
     IsThere(PathBuf),
+    #[error("{}: there is no directory {}: make it first, as with install -d -m 755", quoted(path), quoted(directory))]
+    NoDirectory { path: PathBuf, directory: PathBuf },
     #[error("{}: cannot write it: {error}", quoted(path))]
     Io { path: PathBuf, error: io::Error },
 }
@@ -62,11 +64,12 @@ fn of_pandora(file: &Path) -> Result<SiteList, ConfigError> {
 
 /// Writes the file whole, or not at all. Under its name so far no configuration includes it.
 fn write(path: &Path, text: &str, replace: bool) -> Result<(), WriteError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error: io::Error| match error.kind() {
         ErrorKind::AlreadyExists => WriteError::IsThere(path.to_owned()),
+        ErrorKind::NotFound => WriteError::NoDirectory { path: path.to_owned(), directory: directory.to_owned() },
         _ => WriteError::Io { path: path.to_owned(), error },
     };
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As of any new file, the umask says who may read it: no secret is written.
     let everyone = Permissions::from_mode(0o666);
     let draft = tempfile::Builder::new().prefix(".").suffix(".new").permissions(everyone).tempfile_in(directory);
