@@ -6,7 +6,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::super::transmit_buffer::TransmitBuffer;
 
-/// Lines of XML shrink by a tenth more at the next levels, which take twice the time.
+/// zlib's and flate2's own default.
 const LEVEL: u32 = 6;
 
 /// Room that is made for what is compressed, in bytes, whenever there is none.
