@@ -173,7 +173,7 @@ impl Drop for ServerProcess {
 }
 
 /// An address to listen on that no other test is given. Not one of the kernel's choice: it may choose the same again,
-/// for another server or for a client, before ours is there.
+/// for another server or for a client, before ours is there. There are a thousand, for all tests of a run.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
