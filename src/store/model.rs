@@ -23,7 +23,7 @@ pub(super) use committer::recovered;
 pub(crate) use committer::{ModelCommitter, fail_staging, stage_on};
 pub(super) use disk::{ModelDisk, SPOOL};
 pub(crate) use fault::{Fault, Moment, Share, Spared};
-pub(crate) use site::{FileId, SiteDisk, SiteFault, StorageEvent, When};
+pub(crate) use site::{FileId, SiteDisk, SiteFault, StorageEvent, When, settle_files};
 pub(crate) use stepping_sink::SteppingSinks;
 pub(crate) use store_worker::{ModelStoreWorker, at_site, reordered};
 

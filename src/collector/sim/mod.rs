@@ -59,6 +59,8 @@ use run_counts::RunCounts;
 use scenario::{Scale, TestDirs, run_seed};
 use scheduler::Trace;
 
+use crate::store::model::settle_files;
+
 /// So many of the last events are printed when a check fails.
 const TOLD: usize = 250;
 
@@ -134,6 +136,7 @@ fn fifty_sites_live_through_anything() {
 
 #[test]
 fn the_same_seed_lives_the_same_life() {
+    settle_files();
     let mut sum = RunCounts::default();
     let of_two = (0..4).map(|seed| (seed, 2));
     let more = 0..variable("SIM_SEEDS").map_or(0, |seeds| seeds / 10);

@@ -1,13 +1,16 @@
 //! A site's machine. The directories of its server's storage are real, so that the server works on them as it does; the
 //! model decides what of them survives a loss of power, and removes the rest.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, UNIX_EPOCH};
+use std::{fs, thread};
 
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::proto::FileName;
 use crate::store::fs::error::StoreError;
@@ -299,7 +302,8 @@ impl Storage<'_> {
         let is_durable = self.0.flushed.remove(&stage).is_some_and(|flushed| flushed == bytes);
         let file = self.0.files.len();
         self.0.files.push(File { name: name.clone(), bytes, is_durable });
-        let Directory { names, changes, .. } = &mut self.0.directories[directory];
+        let Directory { path, names, changes, .. } = &mut self.0.directories[directory];
+        settle(&path.join(name.to_string()));
         let replaced = names.insert(name, file);
         changes.push(Change::Named(file));
         self.0.happened.push(StorageEvent::Named { file, replaced });
@@ -353,6 +357,7 @@ impl Machine {
                 let path = path.join(name.to_string());
                 fs::write(&path, bytes).expect("a file can be written");
                 set_time(&path, file);
+                settle(&path);
             }
         }
         self.flushed.clear();
@@ -366,6 +371,29 @@ fn set_time(path: &Path, file: FileId) {
     // As with the real disk: a file that is not there shows later.
     let file = fs::File::options().write(true).open(path);
     file.and_then(|file| file.set_modified(time)).ok();
+}
+
+thread_local! {
+    /// Whether files of the machines that this thread lets live are [settled](settle).
+    static SETTLES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, what this thread does with machines' files does not depend on when it does it: it takes some milliseconds for
+/// each.
+pub(crate) fn settle_files() {
+    SETTLES.set(true);
+}
+
+/// Where that is wanted, waits until the kernel stamps files with another time than it gave this one. A server may or may not
+/// hash one that has been changed just now.
+fn settle(path: &Path) {
+    let is_settled = |file: &fs::Metadata| {
+        let now = clock_gettime(ClockId::RealtimeCoarse);
+        (file.ctime(), file.ctime_nsec()) < (now.tv_sec, now.tv_nsec)
+    };
+    while SETTLES.get() && fs::symlink_metadata(path).is_ok_and(|file| !is_settled(&file)) {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Removes a directory's files, not the directories in there.
