@@ -81,10 +81,15 @@ impl<C: Copy + Eq + Hash> Throttle<C> {
         self.place(key, now);
     }
 
+    /// Whether there is a limit for what a site moves.
+    pub(crate) fn is_limited(&self, key: usize) -> bool {
+        self.overall.is_some() || self.sites.get(&key).is_some_and(|site| site.limit.is_some())
+    }
+
     /// What a connection of a site may do. One that is to wait, or has moved something, tells its
     /// [end of turn](Self::turn_ended).
     pub(crate) fn ask(&mut self, key: usize, connection: C, now: Instant) -> Permit {
-        if self.overall.is_none() && self.sites.get(&key).is_none_or(|site| site.limit.is_none()) {
+        if !self.is_limited(key) {
             return Permit::Unlimited;
         }
         if let Some(&granted) = self.granted.get(&connection) {

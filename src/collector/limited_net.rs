@@ -140,12 +140,14 @@ impl LimitedNet {
         id
     }
 
-    /// An open connection: [`Network::io`]. One that is no site's has no limit.
+    /// An open connection: [`Network::io`]. One that is no site's has no limit, as most that are have none.
     pub(super) fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>> {
         let io = self.net.io(id)?;
         Some(match self.connections.get_mut(&id) {
-            Some(peer) => Box::new(LimitedConnection { io, id, peer, throttles: &mut self.throttles }),
-            None => io,
+            Some(peer) if peer.was_kept_waiting() || self.throttles.are_limiting(peer.site) => {
+                Box::new(LimitedConnection { io, id, peer, throttles: &mut self.throttles })
+            }
+            _ => io,
         })
     }
 
@@ -214,7 +216,18 @@ impl DerefMut for LimitedNet {
     }
 }
 
+impl Peer {
+    /// Whether its time is not the clock's.
+    fn was_kept_waiting(&self) -> bool {
+        self.wait.is_some() || !self.waited.is_zero()
+    }
+}
+
 impl Throttles {
+    fn are_limiting(&self, site: usize) -> bool {
+        self.received.is_limited(site) || self.sent.is_limited(site)
+    }
+
     fn limit_all(&mut self, limit: Option<Rate>, now: Instant) {
         self.both().for_each(|throttle| throttle.limit_all(limit, now));
     }

@@ -166,9 +166,8 @@ impl AheadClient {
                 }
             },
             (State::Line { .. } | State::Closed, due) => {
-                let after = due.map(|due| due.verb);
-                let excerpt = after.map_or_else(|| Excerpt::of(bytes), |verb| excerpt_of_reply(verb, bytes));
-                self.fail(Error::Unsolicited { after, excerpt })
+                let error = Error::unsolicited(due.map(|due| due.verb), bytes);
+                self.fail(error)
             }
         }
     }

@@ -300,12 +300,12 @@ impl Client {
             }
             // A reply to a command that has not left is none; nor is one to a body that has not.
             State::Awaiting { verb, .. } | State::Supplying { verb, .. } => {
-                let verb = *verb;
-                self.unsolicited(Some(verb), bytes)
+                let error = Error::unsolicited(Some(*verb), bytes);
+                self.fail(error)
             }
             State::Idle { after } | State::Closed { after } => {
-                let after = *after;
-                self.unsolicited(after, bytes)
+                let error = Error::unsolicited(*after, bytes);
+                self.fail(error)
             }
         }
     }
@@ -379,11 +379,6 @@ impl Client {
             self.state = State::Idle { after: Some(verb) };
             self.events.push_back(Event::BodyComplete { verb });
         }
-    }
-
-    fn unsolicited<T>(&mut self, after: Option<Verb>, bytes: &[u8]) -> Result<T, Error> {
-        let excerpt = after.map_or_else(|| Excerpt::of(bytes), |verb| excerpt_of_reply(verb, bytes));
-        self.fail(Error::Unsolicited { after, excerpt })
     }
 
     fn fail<T>(&mut self, error: Error) -> Result<T, Error> {

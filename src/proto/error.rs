@@ -1,5 +1,6 @@
 //! What can end a session.
 
+use super::excerpt::excerpt_of_reply;
 use super::{Count, Excerpt, MAX_LINE, MAX_SIZE, Verb, Want};
 
 /// Why a session cannot go on. All but [`Misuse`](Self::Misuse) are the peer's or the line's doing.
@@ -77,4 +78,12 @@ pub enum Error {
         /// What the session wanted instead.
         want: Want,
     },
+}
+
+impl Error {
+    /// That these bytes came where nothing was to, `after` that command.
+    pub(super) fn unsolicited(after: Option<Verb>, bytes: &[u8]) -> Self {
+        let excerpt = after.map_or_else(|| Excerpt::of(bytes), |verb| excerpt_of_reply(verb, bytes));
+        Self::Unsolicited { after, excerpt }
+    }
 }

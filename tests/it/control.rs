@@ -54,6 +54,34 @@ pub(crate) fn ask(path: &Path, request: &[u8]) -> Vec<Value> {
     lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
 }
 
+/// A thousand clients that cost without being of use: some send this request and do not read, some say nothing, some never end
+/// their line, and some send garbage. `meanwhile` is done after each hundred. All that are turned away see that.
+pub(crate) fn crowd(path: &Path, request: &[u8], mut meanwhile: impl FnMut(usize)) {
+    let mut clients: Vec<UnixStream> = Vec::new();
+    for number in 0..1000 {
+        let mut client = UnixStream::connect(path).unwrap();
+        let sent = match number % 4 {
+            0 => client.write_all(request),
+            1 => Ok(()),
+            2 => client.write_all(b"{\"version\":1"),
+            _ => client.write_all(&[0xff; 1000]),
+        };
+        // It may have made room for others by now.
+        drop(sent);
+        clients.push(client);
+        if number % 100 == 99 {
+            meanwhile(number);
+        }
+    }
+    let closed = clients.iter_mut().filter_map(|client| {
+        client.set_nonblocking(true).unwrap();
+        let mut block = vec![0; 1 << 20];
+        while client.read(&mut block).ok()? > 0 {}
+        Some(())
+    });
+    assert!(closed.count() >= 1000 - 16 - 1);
+}
+
 #[test]
 fn status_tells_which_site_fails_and_why_and_what_waits_where() {
     let (ours, stock) = (Site::ours("ours", 7), Site::fake("stock", 12, Setup::default()));
@@ -314,35 +342,13 @@ fn clients_that_say_or_read_nothing_keep_neither_rounds_nor_other_clients_waitin
     assert_eq!(whole.iter().filter(|line| line["type"] == "site").count(), 601);
     assert_eq!(whole.last().unwrap()["type"], "end");
 
-    let mut clients: Vec<UnixStream> = Vec::new();
-    for number in 0..1000 {
-        let mut client = UnixStream::connect(&path).unwrap();
-        // Some ask and do not read, some say nothing, some never end their line, some garbage.
-        let sent = match number % 4 {
-            0 => client.write_all(request),
-            1 => Ok(()),
-            2 => client.write_all(b"{\"version\":1"),
-            _ => client.write_all(&[0xff; 1000]),
-        };
-        // It may have made room for others by now.
-        drop(sent);
-        clients.push(client);
-        if number % 100 == 99 {
-            let name = format!("during.{}.data", 1_700_000_000 + number);
-            site.peer().put(&name, b"collected all the same").unwrap();
-            wait_until("a round", || sandbox.names().contains(&name).then_some(()));
-            let answers = ask(&path, request);
-            assert_eq!(answers.last().unwrap()["type"], "end", "with {number} others");
-        }
-    }
-    // All that were turned away see that.
-    let closed = clients.iter_mut().filter_map(|client| {
-        client.set_nonblocking(true).unwrap();
-        let mut block = vec![0; 1 << 20];
-        while client.read(&mut block).ok()? > 0 {}
-        Some(())
+    crowd(&path, request, |number| {
+        let name = format!("during.{}.data", 1_700_000_000 + number);
+        site.peer().put(&name, b"collected all the same").unwrap();
+        wait_until("a round", || sandbox.names().contains(&name).then_some(()));
+        let answers = ask(&path, request);
+        assert_eq!(answers.last().unwrap()["type"], "end", "with {number} others");
     });
-    assert!(closed.count() >= 1000 - 16 - 1);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! What a server at a site is asked on its control socket.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client_process::WorkDir;
-use crate::control::{OFTEN, ask};
+use crate::control::{OFTEN, ask, crowd};
 use crate::daemon::{Sandbox, wait_until};
 use crate::server_ops::Buffer;
 use crate::server_process::{Options, ServerProcess, free_address, hand_over_to_server};
@@ -227,31 +225,11 @@ fn the_file_says_where_the_socket_is_and_who_may_use_it() {
 fn who_says_or_reads_nothing_keeps_neither_agents_nor_who_asks_waiting() {
     let runtime = RuntimeDir::new();
     let buffer = Buffer::with(runtime.option(Options::usual()), "");
-    let mut clients: Vec<UnixStream> = Vec::new();
-    for number in 0..1000 {
-        let mut client = UnixStream::connect(runtime.socket()).unwrap();
-        let sent = match number % 4 {
-            0 => client.write_all(STATUS),
-            1 => Ok(()),
-            2 => client.write_all(b"{\"version\":1"),
-            _ => client.write_all(&[0xff; 1000]),
-        };
-        // It may have made room for others by now.
-        drop(sent);
-        clients.push(client);
-        if number % 100 == 99 {
-            buffer.connect().store(&format!("during.{number}.data"), "stored all the same");
-            let answers = ask(&runtime.socket(), STATUS);
-            assert_eq!((&answers[0]["type"], &answers[1]["type"]), (&"server".into(), &"end".into()), "with {number}");
-        }
-    }
-    let closed = clients.iter_mut().filter_map(|client| {
-        client.set_nonblocking(true).unwrap();
-        let mut block = vec![0; 1 << 20];
-        while client.read(&mut block).ok()? > 0 {}
-        Some(())
+    crowd(&runtime.socket(), STATUS, |number| {
+        buffer.connect().store(&format!("during.{number}.data"), "stored all the same");
+        let answers = ask(&runtime.socket(), STATUS);
+        assert_eq!((&answers[0]["type"], &answers[1]["type"]), (&"server".into(), &"end".into()), "with {number}");
     });
-    assert!(closed.count() >= 1000 - 16 - 1);
     assert_eq!(runtime.json().1["connections"]["accepted"], 1 + 10, "they are no clients of the storage");
 }
 

@@ -144,14 +144,14 @@ impl Collector {
 
     /// Lets clients in that have said something, and looks at the next sites that they ask for.
     pub(super) fn go_on_with_http(&mut self) {
-        let Some(port) = &mut self.http else { return };
+        let now = self.net.now();
+        let Some(port) = self.http.as_mut().filter(|port| port.due(now) <= now) else { return };
         let admitted: Vec<ConnId> = port.arrived.drain(..ADMITTED.min(port.arrived.len())).collect();
         for id in admitted {
             self.net.admit(id);
         }
         // The collector is looked at while the port is not its.
         let Some(mut port) = self.http.take() else { return };
-        let now = self.net.now();
         if port.history.due(now) <= now {
             port.history.take(now, self.statuses.keys().filter_map(|&key| Some((key, self.site_now(key)?))));
         }

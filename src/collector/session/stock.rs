@@ -83,8 +83,10 @@ impl StockSession {
 
     /// What goes on from here, if the site has said that it speaks the extension.
     pub(super) fn extended(&self, site: &Site) -> Option<ExtendedSession> {
-        let preface = if site.is_to_be_compressed() { Preface::Compression } else { Preface::None };
-        (self.state == State::Extended).then(|| ExtendedSession::new(self.site, self.key, preface))
+        (self.state == State::Extended).then(|| {
+            let preface = if site.is_to_be_compressed() { Preface::Compression } else { Preface::None };
+            ExtendedSession::new(self.site, self.key, preface)
+        })
     }
 
     /// What a session about something else goes on with, where nothing is under way.

@@ -3,7 +3,7 @@ use std::io::Write as _;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
-use super::exchange::{file, send};
+use super::exchange::{file, send, transferred};
 use super::{Server, read_aside};
 use crate::net::{Compressible, ConnId, Failure, FileSent, Read};
 use crate::proto::extension::InflateError;
@@ -72,23 +72,7 @@ fn both_directions_come_out_as_they_went_in_under_tls() {
         }
     }
     let (file, bytes) = file(300_000);
-    let mut received = Vec::new();
-    let mut offset = 0;
-    server.until(|net, _| {
-        let mut io = net.io(accepted).unwrap();
-        while let FileSent::Bytes(sent @ 1..) = io.send_file(&file, offset, 300_000 - offset).unwrap() {
-            offset += sent;
-        }
-        io.flush().unwrap();
-        net.io(client)
-            .unwrap()
-            .read(u64::MAX, |shown| {
-                received.extend_from_slice(shown);
-                shown.len()
-            })
-            .unwrap();
-        (received.len() == bytes.len()).then_some(())
-    });
+    let received = transferred(&mut server, accepted, client, &file, bytes.len());
     assert!(received == bytes, "altered on the way");
     assert_eq!(server.io(accepted).send_file(&file, 300_000, 1).unwrap(), FileSent::Short);
 }

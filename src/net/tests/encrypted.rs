@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::exchange::{file, send};
+use super::exchange::{file, send, transferred};
 use super::{Server, listener_config};
 use crate::net::{ConnId, Event, Failure, FileSent, ListenerConfig, Phase, Read, Target};
 use crate::tls::test_pki::{Authority, Identity};
@@ -274,21 +274,7 @@ fn decrypted_bytes_that_nobody_took_are_input() {
 fn a_file_goes_out_whole_under_tls_and_shows_when_it_was_shortened() {
     let (mut server, client, accepted) = encrypted();
     let (file, bytes) = file(300_000);
-    let mut received = Vec::new();
-    let mut offset = 0;
-    server.until(|net, _| {
-        let mut io = net.io(accepted).unwrap();
-        while let FileSent::Bytes(sent @ 1..) = io.send_file(&file, offset, 300_000 - offset).unwrap() {
-            offset += sent;
-        }
-        io.flush().unwrap();
-        let take = |shown: &[u8]| {
-            received.extend_from_slice(shown);
-            shown.len()
-        };
-        net.io(client).unwrap().read(u64::MAX, take).unwrap();
-        (received.len() == bytes.len()).then_some(())
-    });
+    let received = transferred(&mut server, accepted, client, &file, bytes.len());
     assert!(received == bytes, "altered on the way");
     assert_eq!(server.io(accepted).send_file(&file, 300_000, 1).unwrap(), FileSent::Short);
     send(&mut server, accepted, &file, 299_000, 1_000);

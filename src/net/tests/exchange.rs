@@ -14,6 +14,25 @@ pub(super) fn file(length: u32) -> (File, Vec<u8>) {
     (file, bytes)
 }
 
+/// What comes to `to` of all of a file of so many bytes, which `from` sends and flushes as far as it goes.
+pub(super) fn transferred(server: &mut Server, from: ConnId, to: ConnId, file: &File, size: usize) -> Vec<u8> {
+    let (mut received, mut offset) = (Vec::new(), 0);
+    server.until(|net, _| {
+        let mut io = net.io(from).unwrap();
+        while let FileSent::Bytes(sent @ 1..) = io.send_file(file, offset, size as u64 - offset).unwrap() {
+            offset += sent;
+        }
+        io.flush().unwrap();
+        let take = |shown: &[u8]| {
+            received.extend_from_slice(shown);
+            shown.len()
+        };
+        net.io(to).unwrap().read(u64::MAX, take).unwrap();
+        (received.len() == size).then_some(())
+    });
+    received
+}
+
 /// Sends the file from `offset` on, `count` bytes.
 pub(super) fn send(server: &mut Server, id: ConnId, file: &File, mut offset: u64, count: u64) {
     let end = offset + count;

@@ -282,12 +282,12 @@ impl PipelinedClient {
                 }
             },
             (State::Line(_), due) => {
-                let after = due.map(|due| due.verb);
-                self.unsolicited(after, bytes)
+                let error = Error::unsolicited(due.map(|due| due.verb), bytes);
+                self.fail(error)
             }
             (State::Closed { after }, _) => {
-                let after = *after;
-                self.unsolicited(after, bytes)
+                let error = Error::unsolicited(*after, bytes);
+                self.fail(error)
             }
         }
     }
@@ -425,11 +425,6 @@ impl PipelinedClient {
         self.due.clear();
         self.sending = Sending::Open;
         self.state = state;
-    }
-
-    fn unsolicited<T>(&mut self, after: Option<Verb>, bytes: &[u8]) -> Result<T, Error> {
-        let excerpt = after.map_or_else(|| Excerpt::of(bytes), |verb| excerpt_of_reply(verb, bytes));
-        self.fail(Error::Unsolicited { after, excerpt })
     }
 
     fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
