@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::cut_off::warning_of_end;
 use super::error::{ConfigError, Diagnostics, Place};
 use super::pandora_conf::DataServerConf;
-use super::settings::{ReadFile, Settings, incoming_dirs};
+use super::settings::{DaemonPaths, ReadFile, Settings, incoming_dirs};
 use super::source::{Env, FileText, Source, io_message};
 use super::{defaults, include, pandora_conf, toml_conf};
 use crate::in_time::in_time;
@@ -62,6 +62,25 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Settings, ConfigError>
     };
     check_disjoint(&settings)?;
     Ok(settings)
+}
+
+/// Reads of the configuration at `path` only where its daemon is reached: whatever else is wrong with it, and with the files
+/// that it includes, the daemon goes on by what it has read before, and is to be asked. The state directory is always known.
+///
+/// # Errors
+/// The file cannot be read, or is no TOML; what is wrong with these keys of it.
+pub fn load_daemon_paths(path: &Path, options: &LoadOptions) -> Result<DaemonPaths, ConfigError> {
+    let text = read_file(path, "--config")?;
+    let main = Source::new(path, &text, options.environment);
+    let mut report = Diagnostics::default();
+    let is_toml = is_toml(path, &text.bytes);
+    let mut paths = if is_toml { toml_conf::read_daemon_paths(&main, &mut report) } else { DaemonPaths::default() };
+    report.finish(&[path])?;
+    paths.state_dir = match options.state_dir.clone().or(paths.state_dir) {
+        None => Some(default_state_dir(options.environment)?),
+        chosen => chosen,
+    };
+    Ok(paths)
 }
 
 fn read_as(source: &Source<'_>) -> ReadFile {

@@ -32,9 +32,11 @@ pub use export::to_toml;
 #[doc(hidden)]
 pub use fuzz::{fuzz_pandora_conf, fuzz_toml_conf};
 pub use http_settings::HttpSettings;
-pub use load::{DEFAULT_PATHS, LoadOptions, default_path, default_state_dir, files_of, load, load_data_server};
+pub use load::{
+    DEFAULT_PATHS, LoadOptions, default_path, default_state_dir, files_of, load, load_daemon_paths, load_data_server,
+};
 pub use pandora_conf::DataServerConf;
 pub(crate) use proxy::proxy;
-pub use settings::{MonitorSettings, ProxySettings, ReadFile, Settings, SiteSettings, incoming_dirs};
+pub use settings::{DaemonPaths, MonitorSettings, ProxySettings, ReadFile, Settings, SiteSettings, incoming_dirs};
 pub use site_list::{SiteList, read_site_list};
 pub use source::{Env, FileText, SecretFile, SecretPurpose, UnreadSecret};

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::defaults;
@@ -230,6 +231,15 @@ keys! {
     }
 }
 
+/// Where a daemon is reached, as far as its configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DaemonPaths {
+    /// `control_socket`.
+    pub control_socket: Option<PathBuf>,
+    /// `state_dir`.
+    pub state_dir: Option<PathBuf>,
+}
+
 /// A file of the configuration, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadFile {
@@ -242,7 +252,9 @@ pub struct ReadFile {
 const NONE_INCLUDED: &str = "no file is collected; leave it out, or set enabled = false";
 
 fn any_data() -> Patterns {
-    Patterns::new(&["*.data"]).expect("the default pattern is valid")
+    static ANY_DATA: LazyLock<Patterns> =
+        LazyLock::new(|| Patterns::new(&["*.data"]).expect("the default pattern is valid"));
+    ANY_DATA.clone()
 }
 
 /// The directories that the files of these sites go into, each once, in the order of the sites.

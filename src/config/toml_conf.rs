@@ -30,7 +30,7 @@ use self::site::Inherited;
 pub(super) use self::tls::KEYS as TLS;
 pub(super) use self::tls::{Identity, Tls};
 use super::error::{Diagnostics, Place};
-use super::settings::{MONITOR, SYNC, Settings};
+use super::settings::{DaemonPaths, MONITOR, SYNC, Settings};
 use super::source::Source;
 
 /// Reads all files of a configuration, that which includes the others first.
@@ -63,7 +63,14 @@ fn read_documents(reader: &mut Reader<'_>) -> Settings {
     let (above, groups) = (Inherited { sync, tls, defaults }, Groups::read(reader));
     // Also what every site overrides has to be right.
     site::inherited(reader, above, defaults.as_slice(), Place::MAIN);
+    if let Some((place, table)) = tls {
+        tls::check(reader, place, table);
+    }
+    if let Some(table) = defaults {
+        tls::check_within(reader, table);
+    }
     for (place, group) in groups.iter() {
+        tls::check_within(reader, group);
         let tables: Vec<In<&DeTable<'_>>> = [group].into_iter().chain(defaults).collect();
         site::inherited(reader, above, &tables, place);
     }
@@ -79,6 +86,17 @@ fn read_documents(reader: &mut Reader<'_>) -> Settings {
     }
     settings.http = http.map(|table| http::read(reader, table)).unwrap_or_default();
     settings
+}
+
+/// What the file's `[sync]` says of where its daemon is reached, whatever else stands in it.
+pub(super) fn read_daemon_paths(source: &Source<'_>, report: &mut Diagnostics) -> DaemonPaths {
+    let Some(document) = Document::parse(0, source, report) else { return DaemonPaths::default() };
+    let documents = [document];
+    let reader = &mut Reader::new(&documents, report);
+    let said = reader.tables().next().and_then(|main| main.get("sync"));
+    let sync = said.and_then(|said| reader.table(Section::Sync.title(), said));
+    let mut layers = Layers { reader, tables: sync.as_slice(), place: Place::MAIN };
+    DaemonPaths { control_socket: layers.path("control_socket"), state_dir: layers.path("state_dir") }
 }
 
 /// What the file says is to be included, with where it says so; `None` where it says nothing of that. Nothing is where that

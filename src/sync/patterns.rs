@@ -1,10 +1,13 @@
 //! Which of a site's file names are collected.
 
+use std::sync::Arc;
+
 use globset::{Glob, GlobMatcher};
 
-/// Shell patterns (`*.data`), of which one matches or none.
+/// Shell patterns (`*.data`), of which one matches or none. Those of a copy are the same ones: to compile them takes longer
+/// than all else that is read of a site.
 #[derive(Clone, Debug, Default)]
-pub struct Patterns(Vec<GlobMatcher>);
+pub struct Patterns(Arc<[GlobMatcher]>);
 
 impl Patterns {
     /// Compiles the patterns.

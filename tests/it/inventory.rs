@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::{Setup, Verb};
 
-use crate::control::{OFTEN, socket, start};
+use crate::control::{OFTEN, start};
 use crate::daemon::{Daemon, Outcome, Sandbox, wait_until};
 use crate::program::as_nobody;
 use crate::site::{Site, site_config};
@@ -37,15 +37,15 @@ impl Inventory {
     }
 
     fn reload(&self) -> Outcome {
-        let socket = socket(&self.sandbox);
-        let arguments = [OsStr::new("reload"), "--control-socket".as_ref(), socket.as_ref()];
-        self.sandbox.launch(arguments).wait()
+        self.sandbox.run("reload", &[])
     }
 
-    /// A reload that changes nothing, for this reason.
+    /// A reload that changes nothing, for this reason, which the daemon tells: it is found by what its configuration's own
+    /// file says, whatever is wrong with the others.
     #[track_caller]
     fn assert_refused(&self, daemon: &Daemon, why: &[&str]) {
         let outcome = self.reload();
+        self.sandbox.run("status", &[]).assert_says(&["tentacle-syncd"]);
         outcome.assert_code(1).assert_logs(&["nothing is changed, tentacle-syncd goes on as before"]).assert_logs(why);
         daemon.wait_for_line(&[&["[ERROR] not reloaded, going on as before: "], why].concat());
     }
@@ -102,6 +102,31 @@ fn a_thousand_files_are_a_thousand_sites_of_which_each_comes_and_goes_alone() {
     inventory.assert_refused(&daemon, &[again, taken]);
     inventory.write("site-0008.toml", whole);
     inventory.reload().assert_code(0).assert_says(&["1000 sites: 0 added, 0 changed, 0 removed"]);
+    daemon.stop().assert_code(0);
+}
+
+#[test]
+fn a_daemon_waits_for_its_first_site_and_outlives_its_last() {
+    let site = Site::fake("first", 3, Setup::default());
+    let inventory = Inventory::new::<&str>([]);
+    let sandbox = &inventory.sandbox;
+    let none = "no site is configured, so nothing is collected; add one: [[site]]";
+    sandbox.run("check", &[]).assert_code(0).assert_says(&["warning", none]).assert_says(&["0 sites, 0 enabled"]);
+    sandbox.once().assert_code(0).assert_logs(&["[WARN]", none]);
+    sandbox.run("probe", &["first"]).assert_code(2).assert_logs(&["no site is named first; none is configured"]);
+
+    let daemon = start(sandbox);
+    daemon.wait_for_line(&["[WARN]", none]);
+    let says_none = |outcome: &Outcome| {
+        outcome.assert_code(0).assert_says(&["no site is configured"]).assert_says(&["`tentacle-syncd reload`"]);
+    };
+    says_none(&sandbox.run("status", &[]));
+    inventory.write("first.toml", site.config(OFTEN));
+    inventory.reload().assert_code(0).assert_says(&["1 site: 1 added, 0 changed, 0 removed"]);
+    wait_until("its files", || (sandbox.spool().len() == 3).then_some(()));
+    fs::remove_file(inventory.path("first.toml")).unwrap();
+    inventory.reload().assert_code(0).assert_says(&["0 sites: 0 added, 0 changed, 1 removed"]).assert_says(&[none]);
+    says_none(&sandbox.run("status", &[]));
     daemon.stop().assert_code(0);
 }
 
@@ -204,7 +229,7 @@ fn a_list_is_made_a_file_of_sites_and_a_bad_one_nothing() {
     // What is there is kept, unless it is to be replaced.
     sandbox.write("ships.csv", "name,address\nanna,127.9.1.1\n");
     let kept = import(&["ships.csv", "-o", "sites.d/ships.toml"]);
-    assert!(kept.code() != Some(0) && kept.stderr.contains("it is there already, and is kept"), "{kept}");
+    kept.assert_code(2).assert_logs(&["sites.d/ships.toml: already exists, not replaced"]);
     assert_eq!(fs::read_to_string(inventory.path("ships.toml")).unwrap(), printed.stdout);
     import(&["ships.csv", "-o", "sites.d/ships.toml", "--force"]).assert_code(0).assert_says(&["1 site"]);
     sandbox.run("check", &["--syntax-only"]).assert_code(0).assert_says(&["2 sites"]);
@@ -217,6 +242,16 @@ fn a_list_is_made_a_file_of_sites_and_a_bad_one_nothing() {
     let left: Vec<_> = fs::read_dir(inventory.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
     let advice = "none/x.toml: there is no directory none: make it first";
-    import(&["ships.csv", "-o", "none/x.toml"]).assert_code(3).assert_logs(&[advice]);
+    import(&["ships.csv", "-o", "none/x.toml"]).assert_code(2).assert_logs(&[advice]);
     import(&["none.csv"]).assert_code(2).assert_logs(&["none.csv: cannot read it: no such file"]);
+    let csv = sandbox.path("ships.csv");
+    for (path, mode) in [(&csv, 0o644), (&inventory.path(""), 0o555)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let not_allowed = ["import", "ships.csv", "-o", "sites.d/y.toml"].map(OsStr::new);
+    let prepare = |command: &mut std::process::Command| {
+        as_nobody(command);
+    };
+    let outcome = sandbox.launch_as(env!("CARGO_BIN_EXE_tentacle-syncd").as_ref(), not_allowed, prepare).wait();
+    outcome.assert_code(2).assert_logs(&["sites.d/y.toml: this user may not write into the directory sites.d"]);
 }

@@ -24,13 +24,30 @@ pub(super) enum Destination<'a> {
 
 /// The file has not been written.
 #[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error("{}: it is there already, and is kept; name another file, or add --force to replace it", quoted(.0))]
+pub(super) enum WriteError {
+    #[error("{}: already exists, not replaced: name another file, or add --force", quoted(.0))]
     IsThere(PathBuf),
     #[error("{}: there is no directory {}: make it first, as with install -d -m 755", quoted(path), quoted(directory))]
     NoDirectory { path: PathBuf, directory: PathBuf },
+    #[error(
+        "{}: this user may not write into the directory {}: name another file, or run it as one who may",
+        quoted(path),
+        quoted(directory)
+    )]
+    NotAllowed { path: PathBuf, directory: PathBuf },
     #[error("{}: cannot write it: {error}", quoted(path))]
     Io { path: PathBuf, error: io::Error },
+}
+
+impl WriteError {
+    /// Whether it stays as it is until somebody names another file, or sets something right.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::IsThere(_) | Self::NoDirectory { .. } | Self::NotAllowed { .. } => true,
+            // Such as a disk that is full.
+            Self::Io { .. } => false,
+        }
+    }
 }
 
 pub(super) fn run(file: &Path, destination: &Destination<'_>) -> Outcome {
@@ -68,6 +85,9 @@ fn write(path: &Path, text: &str, replace: bool) -> Result<(), WriteError> {
     let failed = |error: io::Error| match error.kind() {
         ErrorKind::AlreadyExists => WriteError::IsThere(path.to_owned()),
         ErrorKind::NotFound => WriteError::NoDirectory { path: path.to_owned(), directory: directory.to_owned() },
+        ErrorKind::PermissionDenied => {
+            WriteError::NotAllowed { path: path.to_owned(), directory: directory.to_owned() }
+        }
         _ => WriteError::Io { path: path.to_owned(), error },
     };
     // As of any new file, the umask says who may read it: no secret is written.

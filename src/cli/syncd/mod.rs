@@ -21,6 +21,7 @@ pub use args::main;
 use log::Level;
 
 use self::control::NoTerminal;
+use self::import::WriteError;
 use self::user::UserError;
 use super::control::ControlError;
 use super::limits;
@@ -51,7 +52,7 @@ type Outcome = Result<u8, Problem>;
 
 /// Nothing in the configuration has that name.
 #[derive(Debug, thiserror::Error)]
-#[error("no site is named {}; there are: {}", quoted(name), list(names))]
+#[error("no site is named {}; {}", quoted(name), known(names))]
 struct UnknownSite {
     name: String,
     names: Vec<String>,
@@ -72,8 +73,9 @@ enum NotConfigured {
     Named(String),
 }
 
-fn list(names: &[String]) -> String {
-    names.iter().map(|name| quoted(name).to_string()).collect::<Vec<_>>().join(", ")
+fn known(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| quoted(name).to_string()).collect();
+    if names.is_empty() { "none is configured".to_owned() } else { format!("there are: {}", names.join(", ")) }
 }
 
 /// Warns where the sites may take more connections than this process has files for.
@@ -117,6 +119,7 @@ fn code_of(problem: &(dyn std::error::Error + 'static)) -> u8 {
         || problem.is::<NotConfigured>()
         || problem.is::<UserError>()
         || problem.is::<NoTerminal>()
+        || problem.downcast_ref().is_some_and(WriteError::is_lasting)
         || problem.downcast_ref().is_some_and(StartError::is_of_configuration);
     match problem {
         _ if is_of_configuration => UNUSABLE,
@@ -147,6 +150,7 @@ mod tests {
         assert_eq!(of_store(StoreError::CopiedSpool("/a".into(), "/b".into())), UNUSABLE);
         assert_eq!(of_store(StoreError::JournalFormat { path: "/journal".into(), found: 9, known: 1 }), UNUSABLE);
         assert_eq!(code_of(&ConfigError::NoStateDir), UNUSABLE);
-        assert_eq!(code_of(&UnknownSite { name: "a".into(), names: Vec::new() }), UNUSABLE);
+        let unknown = UnknownSite { name: "a".into(), names: Vec::new() };
+        assert_eq!((code_of(&unknown), &*unknown.to_string()), (UNUSABLE, "no site is named a; none is configured"));
     }
 }

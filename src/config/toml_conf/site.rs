@@ -57,9 +57,19 @@ fn tables<'t>(reader: &mut Reader<'t>) -> Vec<In<&'t Spanned<DeValue<'t>>>> {
         }
     }
     if let Some(place) = empty.filter(|_| tables.is_empty()) {
-        reader.error(place, "there is no site; add one: [[site]] with name and address");
+        warn_of_none(reader, place);
     }
     tables
+}
+
+/// Whoever has tools that write sites starts with none. A file in which nothing stands is rather one that was damaged.
+fn warn_of_none(reader: &mut Reader<'_>, place: Place) {
+    let add = "add one: [[site]] with name and address, here or in a file of its own, sites.d/*.toml";
+    if reader.source(Place::MAIN).text.bytes.trim_ascii().is_empty() {
+        reader.error(Place::MAIN, format!("there is nothing in the file, and no site; {add}"));
+    } else {
+        reader.warn(place, format!("no site is configured, so nothing is collected; {add}"));
+    }
 }
 
 fn read_one<'t>(

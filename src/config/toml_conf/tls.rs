@@ -46,20 +46,13 @@ pub(super) fn read<'t>(
     of_file: Option<(Place, In<&'t DeTable<'t>>)>,
 ) -> Option<TlsSettings> {
     let mut layers = Vec::new();
-    for said in tables.iter().filter_map(|table| table.get("tls")) {
-        match said.value.get_ref() {
+    for table in tables {
+        match said_in(reader, *table) {
             // Off, unless something nearer turned it on.
-            DeValue::Boolean(false) if layers.is_empty() => return None,
-            DeValue::Boolean(false) => {}
-            DeValue::Table(value) => {
-                let place = reader.place(said, &said.value.span());
-                layers.push((place, In { file: said.file, value }));
-            }
-            other => {
-                let (place, found) = (reader.place(said, &said.value.span()), values::shown(other));
-                reader.error(place, format!("tls: expected a table like [tls], or false for none; found {found}"));
-                return None;
-            }
+            Some(Said::Off) if layers.is_empty() => return None,
+            None | Some(Said::Off) => {}
+            Some(Said::Table(place, table)) => layers.push((place, table)),
+            Some(Said::Wrong) => return None,
         }
     }
     layers.extend(of_file);
@@ -74,6 +67,51 @@ pub(super) fn read<'t>(
         (key.read)(layers, &mut tls);
     }
     Some(tls)
+}
+
+/// What `tls` is in a table.
+enum Said<'t> {
+    Off,
+    /// Where it begins, and what it has.
+    Table(Place, In<&'t DeTable<'t>>),
+    /// Neither, which is reported.
+    Wrong,
+}
+
+fn said_in<'t>(reader: &mut Reader<'_>, table: In<&'t DeTable<'t>>) -> Option<Said<'t>> {
+    let said = table.get("tls")?;
+    let place = reader.place(said, &said.value.span());
+    Some(match said.value.get_ref() {
+        DeValue::Boolean(false) => Said::Off,
+        DeValue::Table(value) => Said::Table(place, In { file: said.file, value }),
+        other => {
+            let found = values::shown(other);
+            reader.error(place, format!("tls: expected a table like [tls], or false for none; found {found}"));
+            Said::Wrong
+        }
+    })
+}
+
+/// Looks at what a group or `[defaults]` says of TLS, also where no site goes by it.
+pub(super) fn check_within(reader: &mut Reader<'_>, table: In<&DeTable<'_>>) {
+    if let Some(Said::Table(place, table)) = said_in(reader, table) {
+        check(reader, place, table);
+    }
+}
+
+/// Looks at a table like `[tls]` on its own: its keys and each value. What it lacks a site may have.
+pub(super) fn check(reader: &mut Reader<'_>, place: Place, table: In<&DeTable<'_>>) {
+    reader.check_keys(table, Section::Tls);
+    let layers = &mut Layers { reader, tables: &[table], place };
+    for key in ["ca", "cert", "key", secret::PASSPHRASE.file] {
+        layers.path(key);
+    }
+    layers.read(secret::PASSPHRASE.env, values::text);
+    layers.read("verify", values::choice(&POLICIES));
+    if layers.find("pins").is_some() {
+        read_pins(layers, place);
+    }
+    OfferClientCert.read(layers, "offer_client_cert");
 }
 
 /// Our own certificate, its key, and what that is encrypted with.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::super::args::usual_path;
 use super::status::Order;
-use crate::config::{self, ConfigError, LoadOptions, Settings};
+use crate::config::{self, ConfigError, DaemonPaths, LoadOptions, Settings};
 
 /// Which daemon is asked.
 #[derive(Debug, Args)]
@@ -26,8 +26,16 @@ pub(in crate::cli::syncd) struct ControlArgs {
 impl ControlArgs {
     /// Reads the daemon's configuration.
     pub(super) fn load(&self) -> Result<Settings, ConfigError> {
-        let options = LoadOptions { state_dir: self.state_dir.clone(), ..LoadOptions::default() };
-        config::load(usual_path(self.config.as_deref()), &options)
+        config::load(usual_path(self.config.as_deref()), &self.options())
+    }
+
+    /// Reads of it only where the daemon is reached.
+    pub(super) fn daemon_paths(&self) -> Result<DaemonPaths, ConfigError> {
+        config::load_daemon_paths(usual_path(self.config.as_deref()), &self.options())
+    }
+
+    fn options(&self) -> LoadOptions {
+        LoadOptions { state_dir: self.state_dir.clone(), ..LoadOptions::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::ControlArgs;
 use crate::cli::control::{ControlClient, ControlError, Program, SocketEnv, places};
-use crate::config::{Env, default_state_dir};
+use crate::config::{DaemonPaths, Env, default_state_dir};
 use crate::control::{Answer, Command};
 
 /// The daemon's control socket, and what is known of it where nobody answers there.
@@ -27,10 +27,10 @@ impl DaemonClient {
         let places = |configured: Option<&Path>, state_dir: Option<&Path>| {
             places(Program::Syncd, configured, state_dir, SocketEnv::of_process())
         };
-        match arguments.load() {
-            Ok(settings) => {
-                let places = places(settings.control_socket.as_deref(), Some(settings.state_dir()));
-                Self { client: client(places, String::new()), state_dir: Some(settings.state_dir().to_owned()) }
+        match arguments.daemon_paths() {
+            Ok(DaemonPaths { control_socket, state_dir }) => {
+                let places = places(control_socket.as_deref(), state_dir.as_deref());
+                Self { client: client(places, String::new()), state_dir }
             }
             Err(error) => {
                 let state_dir = arguments.state_dir.clone().or_else(|| default_state_dir(Env::of_process()).ok());

@@ -30,6 +30,10 @@ const NAME: usize = 22;
 /// Sites whose problems are told, where not all are asked for by name.
 const PROBLEMS: usize = 10;
 
+/// What stands in place of the table where there is nothing to show.
+const NO_SITE: &str = "no site is configured, or all have enabled = false: add [[site]] with name and address to the \
+                       configuration, and then run `tentacle-syncd reload`";
+
 /// What is above the table.
 pub(super) const HEADINGS: [&str; 8] = ["", "SITE", "STATE", "WAITING", "OLDEST", "COLLECTED", "LAST OK", "NEXT"];
 
@@ -134,7 +138,8 @@ fn oldest(site: &SiteAnswer) -> Option<u64> {
 fn render(daemon: &DaemonAnswer, sites: &[SiteAnswer], told: usize) -> Vec<String> {
     let mut lines = head(daemon);
     if sites.is_empty() {
-        lines.push("no site is configured, or all are disabled".to_owned());
+        lines.push(String::new());
+        lines.extend(wrapped(NO_SITE, ""));
         return lines;
     }
     lines.push(String::new());
@@ -431,6 +436,7 @@ pub(super) mod tests {
             }
             assert_eq!(lines.last().unwrap(), "and 1 more site with a problem: name one to see it");
         }
-        assert!(render(&daemon(), &[], 1).last().unwrap().contains("no site"));
+        let none = render(&daemon(), &[], 1).join(" ");
+        assert!(none.contains("no site is configured") && none.contains("tentacle-syncd reload"), "{none}");
     }
 }

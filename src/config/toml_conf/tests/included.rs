@@ -84,6 +84,35 @@ fn what_a_group_says_is_looked_at_also_where_no_site_is_of_it() {
 }
 
 #[test]
+fn what_a_group_says_of_tls_is_looked_at_also_where_no_site_is_of_it() {
+    let site = "[[site]]\naddress = \"a\"\n";
+    let group = "[group.ships.tls]\nverify = \"chian\"\npins = [\"12\"]\noffer_client_cert = 1\nca = 2\ncret = \"x\"\n";
+    let values = [
+        "2: verify: expected \"chain\" or \"chain+name\" or \"pin\" or \"none\", found \"chian\"",
+        "3: pins: expected a list of SHA-256 fingerprints: 64 hexadecimal digits each, with or without colons, found a list",
+        "4: offer_client_cert: expected true, false or \"auto\", found 1",
+        "5: ca: expected a path in quotes, found 2",
+        "6: unknown key \"cret\" in [tls]; did you mean \"cert\"?",
+    ];
+    let of = |file: &str| values.map(|error| format!("{file}:{error}"));
+    assert_refused(&[(MAIN, site), ("/i.toml", group)], &of("/i.toml").each_ref().map(String::as_str));
+    // So too of what all sites of a file override.
+    for table in ["tls", "defaults.tls"] {
+        let text = format!("{}[[site]]\naddress = \"a\"\ntls = false\n", group.replace("group.ships.tls", table));
+        assert_refused(&[(MAIN, &text)], &of(MAIN).each_ref().map(String::as_str));
+    }
+    assert_refused(
+        &[(MAIN, &format!("[group.ships]\ntls = true\n{site}"))],
+        &["/etc/t/c.toml:2: tls: expected a table like [tls], or false for none; found true"],
+    );
+    // What is missing each site of the group may have.
+    for part in ["cert = \"c\"", "verify = \"pin\"", "verify = \"chain+name\"", "passphrase_env = \"NOT_SET\""] {
+        let group = format!("[group.ships.tls]\n{part}\n");
+        assert!(read_files(&[(MAIN, site), ("/i.toml", &group)]).is_ok(), "{part}");
+    }
+}
+
+#[test]
 fn sites_and_groups_may_stand_in_any_file_and_relative_paths_start_at_theirs() {
     let main = "[defaults]\nincoming_dir = \"in\"\n[[site]]\naddress = \"a\"\ngroup = \"ships\"\n";
     let groups = "[group.ships]\ntls = { ca = \"ca.pem\" }\n";
@@ -164,12 +193,22 @@ fn what_is_no_toml_is_reported_of_every_file_and_nothing_that_follows_from_it() 
 }
 
 #[test]
-fn there_is_a_site_somewhere() {
+fn a_configuration_without_a_site_is_warned_of() {
+    let add = "add one: [[site]] with name and address, here or in a file of its own, sites.d/*.toml";
+    let of = |files: &[(&str, &str)]| {
+        let settings = read_files(files).unwrap();
+        (settings.sites.len(), settings.warnings)
+    };
+    let warning = |place: &str| format!("{place}: no site is configured, so nothing is collected; {add}");
+    assert_eq!(of(&[(MAIN, "[sync]\n"), ("/i.toml", "# Nothing yet\n")]), (0, vec![warning(MAIN)]));
+    assert_eq!(of(&[(MAIN, "# Sites are in sites.d\n")]), (0, vec![warning(MAIN)]));
+    assert_eq!(of(&[(MAIN, "[sync]\n"), ("/i.toml", "\nsite = []\n")]), (0, vec![warning("/i.toml:2")]));
+    assert_eq!(of(&[(MAIN, ""), ("/i.toml", "[[site]]\naddress = \"a\"\n")]), (1, Vec::new()));
+    // One that was cut off has as little.
     assert_refused(
-        &[(MAIN, ""), ("/i.toml", "# Nothing yet\n")],
-        &["/etc/t/c.toml: there is no site; add one: [[site]] with name and address"],
+        &[(MAIN, " \n"), ("/i.toml", "# Nothing yet\n")],
+        &[&format!("{MAIN}: there is nothing in the file, and no site; {add}")],
     );
-    assert_eq!(read_files(&[(MAIN, ""), ("/i.toml", "[[site]]\naddress = \"a\"\n")]).unwrap().sites.len(), 1);
 }
 
 #[test]

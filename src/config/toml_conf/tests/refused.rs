@@ -176,9 +176,6 @@ fn what_is_wrong_in_defaults_is_told_once_and_even_if_overridden() {
 
 #[test]
 fn sites_have_an_address_and_a_name_of_their_own() {
-    let none = "there is no site; add one: [[site]] with name and address";
-    assert_errors("", &[&format!(": {none}")]);
-    assert_errors("site = []", &[&format!(":1: {none}")]);
     assert_errors(
         "[[site]]\nname = \"a\"\n",
         &[":1: site: address is missing: the host name or address of its Tentacle server"],
