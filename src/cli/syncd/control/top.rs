@@ -4,8 +4,8 @@ mod model;
 mod terminal;
 mod view;
 
-use std::io::IsTerminal;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::io::{self, IsTerminal};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::args::TopArgs;
 use super::daemon::DaemonClient;
 use crate::cli::control::ControlError;
 use crate::control::{Answer, Command};
+use crate::panics::Panicked;
 
 /// How long a key or an answer is waited for before the other is looked at.
 const TURN: Duration = Duration::from_millis(50);
@@ -35,7 +36,7 @@ type Asked = Result<Seen, ControlError>;
 
 /// Shows what is known of all sites until it is told to end.
 pub(in crate::cli::syncd) fn top(arguments: &TopArgs) -> Outcome {
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(NoTerminal.into());
     }
     let client = DaemonClient::find(&arguments.control);
@@ -55,7 +56,7 @@ pub(in crate::cli::syncd) fn top(arguments: &TopArgs) -> Outcome {
 }
 
 /// Until a key ends it, or a signal, which is returned.
-fn run(top: &mut Top, terminal: &Terminal, answers: &Receiver<Asked>) -> std::io::Result<Option<i32>> {
+fn run(top: &mut Top, terminal: &Terminal, answers: &Receiver<Asked>) -> io::Result<Option<i32>> {
     let mut drawn = None;
     while !top.is_over() {
         if let Some(signal) = terminal.signal() {
@@ -72,14 +73,24 @@ fn run(top: &mut Top, terminal: &Terminal, answers: &Receiver<Asked>) -> std::io
             Some(Input::Redraw) => drawn = None,
             None => {}
         }
-        while let Ok(asked) = answers.try_recv() {
-            match asked {
-                Ok(seen) => top.saw(seen),
-                Err(error) => top.failed(&error.to_string()),
-            }
-        }
+        take_answers(top, answers).map_err(io::Error::other)?;
     }
     Ok(None)
+}
+
+/// Takes what has been answered so far.
+///
+/// # Errors
+/// Nobody asks any more. The terminal is as it was by then: nothing could be shown.
+fn take_answers(top: &mut Top, answers: &Receiver<Asked>) -> Result<(), Panicked> {
+    loop {
+        match answers.try_recv() {
+            Ok(Ok(seen)) => top.saw(seen),
+            Ok(Err(error)) => top.failed(&error.to_string()),
+            Err(TryRecvError::Empty) => return Ok(()),
+            Err(TryRecvError::Disconnected) => return Err(Panicked),
+        }
+    }
 }
 
 /// Asks at that interval, until nobody wants to know any more.
@@ -99,4 +110,20 @@ fn ask(client: &DaemonClient) -> Asked {
         _ => {}
     })?;
     Ok(Seen { daemon, sites })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Order;
+    use super::*;
+
+    #[test]
+    fn it_ends_where_nobody_asks_any_more() {
+        let mut top = Top::new(Seen { daemon: None, sites: Vec::new() }, Order::Worst);
+        let (asked, answers) = mpsc::sync_channel(1);
+        asked.send(Ok(Seen { daemon: None, sites: Vec::new() })).unwrap();
+        assert_eq!(take_answers(&mut top, &answers), Ok(()));
+        drop(asked);
+        assert_eq!(take_answers(&mut top, &answers), Err(Panicked));
+    }
 }

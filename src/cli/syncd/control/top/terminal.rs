@@ -138,3 +138,33 @@ fn meaning(key: KeyEvent) -> Option<Key> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Set for the process that panics.
+    const PANICS: &str = "TERMINAL_PANICS";
+
+    #[test]
+    fn a_panic_puts_the_terminal_back_before_its_message() {
+        if env::var_os(PANICS).is_some() {
+            let _terminal = Terminal::take().unwrap();
+            panic!("on purpose");
+        }
+        let name = "cli::syncd::control::top::terminal::tests::a_panic_puts_the_terminal_back_before_its_message";
+        let program = env::current_exe().unwrap();
+        // What the terminal is at afterwards is the last that is shown on it.
+        let line = format!("{} --exact {name} --nocapture; stty -a", program.to_str().unwrap());
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env(PANICS, "1").stdin(Stdio::null());
+        let shown = String::from_utf8(script.output().expect("util-linux has script").stdout).unwrap();
+        let at = |text: &str| shown.find(text).unwrap_or_else(|| panic!("no {text:?} in {shown:?}"));
+        assert!(at("\x1b[?1049h") < at("\x1b[?1049l") && at("\x1b[?1049l") < at("on purpose"), "{shown:?}");
+        let settings: Vec<&str> = shown[at("speed ")..].split_whitespace().collect();
+        assert!(settings.contains(&"icanon") && settings.contains(&"echo"), "{shown:?}");
+    }
+}
