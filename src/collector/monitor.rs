@@ -27,7 +27,7 @@ pub(super) struct SiteFacts {
     /// Since its last good round, or since it is known.
     pub(super) quiet: Duration,
     pub(super) interval: Duration,
-    /// What waits there, in files, and the age of the oldest in seconds; `None` is unknown.
+    /// What waits there, in files, and the age of the oldest in seconds, 0 where nothing waits; `None` is unknown.
     pub(super) files: Option<u64>,
     pub(super) oldest: Option<u64>,
     /// Of the certificate that ends first.
@@ -173,7 +173,7 @@ fn of_daemon(Facts { sites, loop_latency, sample, .. }: &Facts) -> Vec<Module> {
             Thresholds::From(1000, 5000),
         ),
     ];
-    modules.extend(oldest(sites.iter().filter_map(|site| site.oldest).max()));
+    modules.extend(oldest(oldest_of_all(sites)));
     modules.extend(certificate(sites.iter().filter_map(|site| site.certificate_days).min()));
     let free = sample.disks.iter().filter_map(free_percent).min();
     modules.extend(free.map(|free| {
@@ -198,6 +198,13 @@ fn of_site(site: &SiteFacts) -> Vec<Module> {
     modules
 }
 
+/// Of files of unknown age alone, it is not known.
+fn oldest_of_all(sites: &[SiteFacts]) -> Option<u64> {
+    let has_unknown = sites.iter().any(|site| site.oldest.is_none() && site.files.is_some_and(|files| files > 0));
+    sites.iter().filter_map(|site| site.oldest).max().filter(|age| *age > 0 || !has_unknown)
+}
+
+/// Also where nothing waits: the console takes a module that stays away for unknown, not for normal.
 fn oldest(age: Option<u64>) -> Option<Module> {
     let of = |age| {
         let thresholds = Thresholds::From(3600, 6 * 3600);
@@ -249,7 +256,7 @@ mod tests {
             quiet: Duration::from_secs(5),
             interval: Duration::from_secs(30),
             files: Some(0),
-            oldest: None,
+            oldest: Some(0),
             certificate_days: None,
         }
     }
@@ -301,7 +308,18 @@ mod tests {
         }
         let quiet = files("us", &settings(false), &facts(vec![site("a")]));
         assert_eq!(value(&quiet[0], "Certificate days left"), None);
-        assert_eq!(value(&quiet[0], "Oldest waiting file"), None);
+    }
+
+    #[test]
+    fn the_age_of_the_oldest_is_told_also_where_nothing_waits_and_not_where_it_is_unknown() {
+        let told = |sites| value(&files("us", &settings(false), &facts(sites))[0], "Oldest waiting file");
+        let of = |files, oldest| SiteFacts { files, oldest, ..site("b") };
+        let (empty, old) = (of(Some(0), Some(0)), of(Some(3), Some(99)));
+        let (no_time, not_listed) = (of(Some(3), None), of(None, None));
+        assert_eq!(told(vec![empty.clone(), not_listed.clone()]), Some(Value::Number(0)));
+        assert_eq!(told(vec![empty.clone(), old.clone(), no_time.clone()]), Some(Value::Number(99)));
+        assert_eq!(told(vec![empty, no_time]), None);
+        assert_eq!(told(vec![not_listed]), None);
     }
 
     #[test]

@@ -106,7 +106,9 @@ impl Module {
         if !self.unit.is_empty() {
             let _ = write!(xml, "<unit>{}</unit>", self.unit);
         }
-        // From a minimum on; where the maximum is less than that, without end.
+        // Data servers judge a value critical first, from the minimum on and below the maximum; where the maximum is less than
+        // the minimum, without end. Of a `generic_proc` and a `keep_alive` with no bounds 0 is critical. They read these four
+        // tags as they make the module, and no more.
         let bounds = match self.thresholds {
             Thresholds::None => None,
             Thresholds::From(warning, critical) => Some(((warning, critical), (critical, 0))),

@@ -5,10 +5,11 @@ use std::fs;
 use rustix::process::Signal;
 use tentacle_sync::testing::fake_server::Setup;
 
-use crate::daemon::{Sandbox, wait_until};
+use crate::daemon::{Daemon, Sandbox, wait_until};
 use crate::data_server::DataServer;
 use crate::server_process::free_address;
 use crate::site::{Site, site_config};
+use crate::{control, http, http_client};
 
 /// An agent's file, as a data server reads it.
 struct AgentData {
@@ -77,6 +78,64 @@ fn the_data_server_is_told_which_sites_fail() {
     sandbox.write("tentacle-syncd.toml", lines.replace("agent =", off));
     daemon.signal(Signal::HUP);
     daemon.wait_for_line(&["reloaded"]);
+    daemon.stop().assert_code(0);
+}
+
+#[test]
+fn a_site_that_stops_shows_wherever_somebody_looks() {
+    let (plant, ship) = (Site::ours("plant", 3), Site::ours("ship", 3));
+    let sandbox = Sandbox::new();
+    let lines = "[monitor]\ninterval = 1\nagent = \"sync\"\n";
+    let address = http::configure(&sandbox, lines, [plant.config("interval = 1"), ship.config("interval = 1")]);
+    let daemon = http::start(&sandbox, address);
+    let told = |plant: &str, ship: &str| {
+        wait_until("an agent's file that tells of both", || {
+            let file = AgentData::take(&sandbox, "sync")?;
+            (file.value("Site plant") == Some(plant) && file.value("Site ship") == Some(ship)).then_some(file)
+        })
+    };
+    control::wait_for_site(&sandbox, "plant", |site| site["collected"]["files"] == 3);
+    assert_eq!(told("1", "1").value("Sites failing"), Some("0"));
+    sandbox.run("status", &[]).assert_code(0);
+
+    // Its first round afterwards fails; a file that tells of that is no sooner than anything else that does.
+    drop(plant);
+    let file = told("0", "1");
+    assert_eq!(file.value("Sites failing"), Some("1"), "{}", file.text);
+    let outcome = sandbox.run("status", &[]);
+    outcome.assert_code(1).assert_says(&["2 sites, 1 fails"]).assert_says(&["! plant"]).assert_says(&["! plant (127."]);
+    outcome.assert_says(&["connection refused; is the"]);
+    let status = http_client::get(address, "/status.json").json();
+    assert_eq!(status["daemon"]["failing"], 1, "{status}");
+    let plant = &status["sites"].as_array().unwrap().iter().find(|site| site["name"] == "plant").unwrap();
+    assert_eq!((&plant["is_failing"], &plant["problem"]["reason"]), (&true.into(), &"connect".into()), "{plant}");
+    wait_until("the answer of a second ago to be too old", || {
+        let metrics = http_client::get(address, "/metrics");
+        let failing = |site: &str| metrics.series(&format!("tentacle_sync_site_failing{{site=\"{site}\"}}"));
+        (failing("plant") == Some(1.0) && failing("ship") == Some(0.0)).then_some(())
+    });
+    daemon.stop().assert_code(0);
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_tried_again() {
+    let site = Site::ours("plant", 0);
+    let sandbox = Sandbox::new();
+    let directory = sandbox.path("told");
+    let monitor = format!("\n[monitor]\ninterval = 1\nagent = \"sync\"\nincoming_dir = {directory:?}\n");
+    sandbox.configure(&monitor, [site.config("interval = 1")]);
+    let daemon = sandbox.start();
+    daemon.wait_for_line(&["[WARN]", "reason=monitor", "is tried again every 1 s", "told"]);
+    let failures = |daemon: &Daemon| daemon.log().matches("reason=monitor").count();
+    fs::create_dir(&directory).unwrap();
+    daemon.wait_for_line(&["[INFO] files about this process are written from now on"]);
+    wait_until("a file", || {
+        fs::read_dir(&directory)
+            .unwrap()
+            .any(|entry| entry.unwrap().path().extension() == Some("data".as_ref()))
+            .then_some(())
+    });
+    assert_eq!(failures(&daemon), 1, "each try is no line: {}", daemon.log());
     daemon.stop().assert_code(0);
 }
 

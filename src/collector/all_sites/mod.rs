@@ -22,6 +22,7 @@ use jiff::tz::TimeZone;
 use signal_hook::consts::SIGHUP;
 
 use self::control::ControlClients;
+use self::monitor::Telling;
 pub use self::operator::Assigned;
 pub use self::reload::Reloaded;
 use self::stop::Stop;
@@ -31,7 +32,6 @@ use super::configuring::{Centres, ConfigSession};
 use super::http::HttpPort;
 use super::limited_net::LimitedNet;
 use super::machine::Machine;
-use super::monitor::Monitor;
 use super::report::RoundReport;
 use super::resources::{Opened, StartError, open_all, withdraw};
 use super::session::Session;
@@ -109,7 +109,7 @@ pub struct Collector {
     /// What is known of the machine, where a daemon runs.
     machine: Option<Machine>,
     /// Who tells the data server of us.
-    monitor: Option<Monitor>,
+    monitor: Telling,
     /// The status port.
     http: Option<HttpPort>,
     /// Ends a turn of the loop early.
@@ -251,7 +251,7 @@ impl Collector {
             log: LogThrottle::default(),
             control: ControlClients::default(),
             machine,
-            monitor: None,
+            monitor: Telling::Nobody,
             http: None,
             notify,
             started: now,
