@@ -104,8 +104,17 @@ fn no_site(sites: &[(String, Reason)]) -> String {
 pub(super) fn open_all(settings: &Settings, spools: &mut BTreeMap<PathBuf, Spool>) -> Vec<Opened> {
     let enabled = settings.sites.iter().filter(|site| site.enabled);
     let mut connectors = Connectors::default();
-    let state_dir = settings.state_dir();
-    let opened: Vec<Opened> = enabled.map(|site| open(site.clone(), state_dir, &mut connectors, spools)).collect();
+    // Each directory is looked at once, on a thread that is waited for, however many sites share it.
+    let mut looked_at = BTreeMap::<&Path, Result<Spool, StoreError>>::new();
+    let opened: Vec<Opened> = enabled
+        .map(|site| {
+            let incoming = site.incoming_dir.as_path();
+            open(site.clone(), &mut connectors, |directory| {
+                let look = || open_spool(directory, settings.state_dir(), spools);
+                looked_at.entry(incoming).or_insert_with(look).clone()
+            })
+        })
+        .collect();
     let usable = opened.iter().filter_map(|site| site.as_ref().ok());
     warn_of_certificates(usable.map(|one| (one.settings.name.as_str(), &*one.target)));
     opened
@@ -140,17 +149,16 @@ pub(crate) fn warn_of_certificates<'a>(sites: impl Iterator<Item = (&'a str, &'a
     }
 }
 
-/// Opens what one site's settings name.
+/// Opens what one site's settings name. `open_spool` opens the spool in its incoming directory.
 pub(super) fn open(
     mut settings: SiteSettings,
-    state_dir: &Path,
     connectors: &mut Connectors,
-    spools: &mut BTreeMap<PathBuf, Spool>,
+    open_spool: impl FnOnce(&Path) -> Result<Spool, StoreError>,
 ) -> Opened {
     let secrets = settings.read_secrets().map_err(Reason::from);
     let opened = secrets
         .and_then(|()| target(&settings, connectors))
-        .and_then(|target| Ok((Arc::new(target), open_spool(&settings.incoming_dir, state_dir, spools)?)));
+        .and_then(|target| Ok((Arc::new(target), open_spool(&settings.incoming_dir)?)));
     match opened {
         Ok((target, spool)) => Ok(SiteResources { settings, target, spool }),
         Err(reason) => Err(Box::new(Unusable { settings, reason })),

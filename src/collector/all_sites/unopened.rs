@@ -1,6 +1,7 @@
 //! Sites of which something cannot be opened: a certificate, a key, the incoming directory. Each is tried again when its
 //! round is due, and is collected from as soon as all can be opened.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use log::{error, info};
 use super::{Collector, Mode};
 use crate::collector::Reason;
 use crate::collector::report::{NotTaken, RoundReport};
-use crate::collector::resources::{SiteResources, Unusable, open, warn_of_certificates};
+use crate::collector::resources::{SiteResources, Unusable, open, open_spool, warn_of_certificates};
 use crate::config::SiteSettings;
 use crate::obs::{LogThrottle, repeated};
 use crate::proto::quoted;
@@ -49,7 +50,8 @@ impl Collector {
     /// The round of `key` is due: opens the site, if it is one that could not be opened before. Whether it is open.
     pub(super) fn is_open(&mut self, key: usize) -> bool {
         let Some(Unopened { settings, log }) = self.unopened.remove(&key) else { return true };
-        match open(settings, &self.state_dir, &mut Connectors::default(), &mut self.spools) {
+        let spool = |incoming: &Path| open_spool(incoming, &self.state_dir, &mut self.spools);
+        match open(settings, &mut Connectors::default(), spool) {
             Ok(resources) => {
                 let pace = resources.pace();
                 warn_of_certificates(std::iter::once((resources.settings.name.as_str(), &*resources.target)));
