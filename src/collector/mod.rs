@@ -22,7 +22,7 @@ mod sim;
 mod site;
 mod status;
 
-pub use all_sites::{Assigned, Collector, Ended, Mode, Reloaded};
+pub use all_sites::{AfterReading, Assigned, Collector, Ended, Mode, Read, Reloaded};
 pub use configuring::{
     AssignedAtRest, CompareError, Compared, ConfigOutcome, ConfigRounds, ConfirmedDeletions, Interruption, ItemLine,
     Reassigned, assign_at_rest, compare as compare_configuration, confirm_at_rest,

@@ -203,7 +203,7 @@ pub(super) struct Collecting {
     allow_root: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Common {
     /// TOML or pandora_server.conf [default: /etc/tentacle-sync/tentacle-syncd.toml, then /etc/pandora/pandora_server.conf]
     #[arg(short, long, value_name = "FILE")]

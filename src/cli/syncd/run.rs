@@ -1,6 +1,7 @@
 //! `run`: the daemon.
 
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -9,9 +10,10 @@ use super::super::control::{Access, ControlSocket, SocketEnv, place, serve};
 use super::args::{Collecting, Common};
 use super::forced_end::ForcedEnd;
 use super::{Outcome, SUCCESS, check_open_files, read_from};
-use crate::collector::{Collector, Mode, Reloaded};
+use crate::collector::{AfterReading, Collector, Mode, Reloaded};
 use crate::config::Settings;
 use crate::control::ReloadAnswer;
+use crate::mutex::lock;
 use crate::net::Net;
 use crate::obs::{Watchdog, service_manager};
 use crate::proto::quoted;
@@ -34,16 +36,19 @@ pub(super) fn run(arguments: &Collecting) -> Outcome {
     let line = collector.summary();
     info!("{}: {line}; state in {}", read_from(path, &settings), quoted(settings.state_dir()));
     service_manager::ready(&line);
-    let mut current = settings.clone();
-    collector.run(settings.shutdown_timeout, |collector, signal| {
+    let reloads = Reloads {
+        common: common.clone(),
+        path: path.to_owned(),
+        current: Arc::new(Mutex::new(settings.clone())),
+        started: Arc::new(settings),
+    };
+    collector.run(reloads.started.shutdown_timeout, |collector, signal| {
         if signal != SIGHUP {
             service_manager::stopping();
             return false;
         }
-        service_manager::reloading();
-        let outcome = reload(collector, common, path, &settings, &mut current);
-        collector.reload_ended(&outcome);
-        service_manager::ready(&collector.summary());
+        let reloads = reloads.clone();
+        collector.read_again(Box::new(move || reloads.read()));
         true
     })?;
     drop(control);
@@ -71,33 +76,48 @@ fn serve_control(collector: &mut Collector, settings: &Settings) -> Option<Contr
     }
 }
 
-/// The last good configuration stays when the new one is bad. `started` is what the start came by.
-fn reload(
-    collector: &mut Collector,
-    common: &Common,
-    path: &Path,
-    started: &Settings,
-    current: &mut Settings,
-) -> Result<ReloadAnswer, String> {
-    let settings = common.load_again(path, current).map_err(|error| {
-        let error = error.to_string();
-        // Each problem of a file is a line of its own.
-        error.lines().for_each(|why| error!("not reloaded, going on as before: {why}"));
-        error
-    })?;
-    settings.warnings.iter().for_each(|warning| warn!("{warning}"));
-    check_open_files(&settings);
-    let reloaded = collector.reload(&settings);
-    let after_restart = settings.waiting_for_restart(started);
-    if !after_restart.is_empty() {
-        warn!("reloaded, but for {}: these change with a restart", after_restart.join(", "));
+/// What it takes to have the configuration in force changed.
+#[derive(Clone)]
+struct Reloads {
+    common: Common,
+    path: PathBuf,
+    /// What the start came by.
+    started: Arc<Settings>,
+    /// What is in force. Who reads has it, and after that the loop.
+    current: Arc<Mutex<Settings>>,
+}
+
+impl Reloads {
+    /// Reads the configuration, which may take long; what is to be done on the loop afterwards. The last good one stays when
+    /// the new one is bad.
+    fn read(self) -> AfterReading {
+        let read = self.common.load_again(&self.path, &lock(&self.current)).map_err(|error| error.to_string());
+        Box::new(move |collector| {
+            let outcome = read.map(|settings| self.take_over(collector, settings));
+            if let Err(error) = &outcome {
+                // Each problem of a file is a line of its own.
+                error.lines().for_each(|why| error!("not reloaded, going on as before: {why}"));
+            }
+            collector.reload_ended(&outcome);
+            service_manager::ready(&collector.summary());
+        })
     }
-    let read_from = read_from(path, &settings);
-    info!("reloaded {read_from}: {reloaded}");
-    let warnings = settings.warnings.clone();
-    current.replace_by(settings, &reloaded.unusable);
-    let Reloaded { sites, added, changed, removed, unusable, problems } = reloaded;
-    let after_restart = after_restart.into_iter().map(str::to_owned).collect();
-    let sites = sites as u64;
-    Ok(ReloadAnswer { read_from, sites, added, changed, removed, unusable, problems, after_restart, warnings })
+
+    fn take_over(&self, collector: &mut Collector, settings: Settings) -> ReloadAnswer {
+        settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+        check_open_files(&settings);
+        let reloaded = collector.reload(&settings);
+        let after_restart = settings.waiting_for_restart(&self.started);
+        if !after_restart.is_empty() {
+            warn!("reloaded, but for {}: these change with a restart", after_restart.join(", "));
+        }
+        let read_from = read_from(&self.path, &settings);
+        info!("reloaded {read_from}: {reloaded}");
+        let warnings = settings.warnings.clone();
+        lock(&self.current).replace_by(settings, &reloaded.unusable);
+        let Reloaded { sites, added, changed, removed, unusable, problems } = reloaded;
+        let after_restart = after_restart.into_iter().map(str::to_owned).collect();
+        let sites = sites as u64;
+        ReloadAnswer { read_from, sites, added, changed, removed, unusable, problems, after_restart, warnings }
+    }
 }

@@ -7,9 +7,11 @@ mod expiry;
 mod http;
 mod monitor;
 mod operator;
+mod reading;
 mod reload;
 mod rounds;
 mod stop;
+mod summing_up;
 mod unopened;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -24,6 +26,8 @@ use signal_hook::consts::SIGHUP;
 use self::control::ControlClients;
 use self::monitor::Telling;
 pub use self::operator::Assigned;
+use self::reading::Reading;
+pub use self::reading::{AfterReading, Read};
 pub use self::reload::Reloaded;
 use self::stop::Stop;
 use self::unopened::Unopened;
@@ -41,7 +45,7 @@ use crate::bandwidth::Timetable;
 use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
-use crate::obs::{ExpiryLog, LogThrottle, Watchdog, service_manager};
+use crate::obs::{ExpiryLog, LogThrottle, Watchdog};
 use crate::store::{CommitPolicy, Committer, CommitterNotify, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
 
@@ -118,6 +122,10 @@ pub struct Collector {
     started: Instant,
     /// When it was asked to stop.
     stop: Option<Stop>,
+    /// Whether the configuration is being read again.
+    reading: Reading,
+    /// When the service manager is told how many sites fail, where that has changed.
+    summary_due: Option<Instant>,
     observer: Box<dyn FnMut(&RoundReport)>,
     watchdog: Watchdog,
 }
@@ -256,6 +264,8 @@ impl Collector {
             notify,
             started: now,
             stop: None,
+            reading: Reading::Idle,
+            summary_due: None,
             observer,
             watchdog: Watchdog::default(),
         };
@@ -296,7 +306,7 @@ impl Collector {
         let Some(status) = self.statuses.get_mut(&key) else { return };
         let was_failing = status.is_failing();
         if status.round_ended(report, now) {
-            service_manager::status(&self.summary());
+            self.summary_changes();
         }
         self.tell_round(key, was_failing);
     }
@@ -320,7 +330,7 @@ impl Collector {
 
     /// Runs until the mode's end, or until `on_signal` answers a signal with `false` and what is under way has ended,
     /// at most `shutdown_timeout` later; answered with `false` once more, ends at once. A reload that is asked for on the
-    /// control socket is a SIGHUP, whose outcome goes to [`Collector::reload_ended`].
+    /// control socket is a SIGHUP, to be answered by [`Collector::read_again`].
     pub fn run(
         mut self,
         shutdown_timeout: Duration,
@@ -335,8 +345,9 @@ impl Collector {
             let stop_by = self.stop.as_ref().map(|stop| stop.by);
             let paced = self.paced.first().map(|(at, _)| *at);
             let watchdog = self.watchdog.due(self.net.now());
-            let wake = [self.schedule_wakes(), tick, paced, stop_by, watchdog, self.monitor_due(), self.http_due()];
-            for event in self.net.poll_once(wake.into_iter().flatten().min())? {
+            let of_loop = [self.schedule_wakes(), tick, paced, stop_by, watchdog];
+            let to_tell = [self.monitor_due(), self.http_due(), self.summary_due()];
+            for event in self.net.poll_once(of_loop.into_iter().chain(to_tell).flatten().min())? {
                 match event {
                     Event::Signal(signal) => {
                         if !on_signal(&mut self, signal) {
@@ -353,6 +364,7 @@ impl Collector {
             }
             self.tick();
             self.tell_monitor();
+            self.tell_summary();
             self.go_on_with_http();
             self.watchdog.feed(self.net.now());
         }
@@ -408,6 +420,7 @@ impl Collector {
             Event::Failed(id, failure) => self.failed(id, failure),
             Event::Woken => {
                 self.take_completions();
+                self.take_what_was_read();
                 self.take_centre_news();
                 self.wake_staging();
                 self.give_pages();

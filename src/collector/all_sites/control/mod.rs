@@ -25,7 +25,9 @@ const SITES_NAMED: usize = 10;
 pub(super) struct ControlClients {
     /// The sites that each is still to be told of.
     sites: HashMap<LocalId, VecDeque<usize>>,
-    /// Those who wait for a reload.
+    /// Those who have asked for a reload that has not begun.
+    reloads_asked: Vec<LocalId>,
+    /// Those who wait for the end of one.
     reloads: Vec<LocalId>,
     /// Those who are told what happens.
     watchers: Vec<LocalId>,
@@ -33,7 +35,12 @@ pub(super) struct ControlClients {
 
 impl ControlClients {
     pub(super) fn awaits_reload(&self) -> bool {
-        !self.reloads.is_empty()
+        !self.reloads_asked.is_empty()
+    }
+
+    /// One begins, for all who have asked for it.
+    pub(super) fn reload_begins(&mut self) {
+        self.reloads.append(&mut self.reloads_asked);
     }
 }
 
@@ -49,6 +56,7 @@ impl Collector {
             LocalEvent::Drained(client) => self.tell_of_sites(client),
             LocalEvent::Left(client) => {
                 self.control.sites.remove(&client);
+                self.control.reloads_asked.retain(|other| *other != client);
                 self.control.reloads.retain(|other| *other != client);
                 self.control.watchers.retain(|other| *other != client);
             }
@@ -61,7 +69,7 @@ impl Collector {
             Ok(Command::Status { sites }) => self.tell_status(client, &sites),
             Ok(Command::Reload {}) => {
                 info!(target: ASKED_FOR, "reload asked for on the control socket");
-                self.control.reloads.push(client);
+                self.control.reloads_asked.push(client);
             }
             Ok(Command::SyncNow { sites }) => self.with_each(client, &sites, Self::sync_now),
             Ok(Command::Pause { sites }) => self.with_each(client, &sites, Self::pause),
