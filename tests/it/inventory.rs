@@ -106,6 +106,25 @@ fn a_thousand_files_are_a_thousand_sites_of_which_each_comes_and_goes_alone() {
 }
 
 #[test]
+fn reloads_that_come_together_are_each_answered_with_what_is_there() {
+    let inventory = Inventory::new([dead("main", 0, "")]);
+    let daemon = start(&inventory.sandbox);
+    let config = inventory.sandbox.config();
+    let reload = [OsStr::new("reload"), "--config".as_ref(), config.as_ref()];
+    for number in 1..=3 {
+        // What was written just now is waited for, and others ask meanwhile.
+        inventory.write(&format!("{number}.toml"), dead(&format!("site-{number}"), number, ""));
+        let asking: Vec<Daemon> = (0..4).map(|_| inventory.sandbox.launch(reload)).collect();
+        let sites = format!("reloaded: {} sites: ", number + 1);
+        for outcome in asking.into_iter().map(Daemon::wait) {
+            outcome.assert_code(0).assert_says(&[&sites]);
+        }
+    }
+    daemon.signal(Signal::HUP);
+    daemon.stop().assert_code(0);
+}
+
+#[test]
 fn a_daemon_waits_for_its_first_site_and_outlives_its_last() {
     let site = Site::fake("first", 3, Setup::default());
     let inventory = Inventory::new::<&str>([]);
