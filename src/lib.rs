@@ -12,6 +12,8 @@
 //!   agents' configuration.
 //! - [`server`]: what `tentacle_server` does: admission, sessions, the storage.
 //! - `client`: what `tentacle_client` does, one thing after the other.
+//! - `status_port`: what a daemon or server is at, over HTTP, on its loop: who asks, and may; what there is to be asked for
+//!   is the program's.
 //! - [`config`]: files and command lines, read into plain option structs.
 //! - [`obs`]: what an operator gets to see: the log, the status line, the notifications to the service manager.
 //! - [`store`]: files on disk. The centre's spool: staging, group commit, publishing, the journal; agents' configuration
@@ -53,8 +55,8 @@
 //! - *place*: one of the connections that a server serves at once; without one, a connection waits.
 //! - *relay*: a server that passes its clients' bytes to another (`-b`).
 //!
-//! The arrows go `bin → cli → {collector, server, client} → {config, obs} → {store, net} → {tls, sync, control, http} → proto`: a module
-//! imports what is to its right. Of those to its right, `config` and `obs` use types alone.
+//! The arrows go `bin → cli → {collector, server, client} → status_port → {config, obs} → {store, net} → {tls, sync, control,
+//! http} → proto`: a module imports what is to its right. Of those to its right, `config` and `obs` use types alone.
 
 pub mod bandwidth;
 mod budget;
@@ -75,6 +77,7 @@ mod panics;
 mod passphrase;
 pub mod proto;
 pub mod server;
+mod status_port;
 pub mod store;
 pub mod sync;
 mod sys;

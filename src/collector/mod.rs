@@ -27,7 +27,6 @@ pub use configuring::{
     AssignedAtRest, CompareError, Compared, ConfigOutcome, ConfigRounds, ConfirmedDeletions, Interruption, ItemLine,
     Reassigned, assign_at_rest, compare as compare_configuration, confirm_at_rest,
 };
-pub(crate) use http::listener_config as http_listener_config;
 pub use reason::{BodyProgress, Reason};
 pub use report::{NotTaken, RoundReport};
 pub use resources::StartError;

@@ -335,8 +335,7 @@ impl Settings {
     /// The files with certificates and keys.
     pub fn pem_files(&self) -> Vec<PathBuf> {
         let files = self.sites.iter().flat_map(|site| &site.tls).flat_map(TlsSettings::files);
-        let of_http = self.http.identity.iter().flat_map(|identity| [&identity.cert, &identity.key]);
-        files.chain(of_http).chain(&self.http.client_ca).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+        files.chain(self.http.pem_files()).collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 }
 

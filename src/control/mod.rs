@@ -37,7 +37,7 @@ pub use json::to_json;
 pub use request::{Command, ItemsToAssign, Request, RequestError};
 pub use server_answer::{
     ConnectionsAnswer, HeldAnswer, LastAnswer, QuotaAnswer, ReasonAnswer, RelayAnswer, RelayFailure, ServerAnswer,
-    ServerProblem, StorageAnswer, TransferAnswer,
+    ServerProblem, ServerReport, StorageAnswer, TransferAnswer,
 };
 pub use site_answer::{
     AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer, RoundAnswer,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Amount;
+use super::{Amount, VERSION};
 
 /// A `tentacle_server`. Times are in seconds before now, unless their name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct ServerAnswer {
     pub time: u64,
     /// Since its start.
     pub uptime_seconds: u64,
+    /// When it was started, in seconds since 1970, by the clock as it was then.
+    #[serde(default)]
+    pub started: u64,
     /// Addresses and ports.
     pub listening: Vec<String>,
     /// Days until the first of its own certificates ends; negative once it has ended, unknown without TLS.
@@ -37,6 +40,20 @@ pub struct ServerAnswer {
     pub memory_bytes: Option<u64>,
     /// What is wrong, the worst first.
     pub problems: Vec<ServerProblem>,
+}
+
+/// A server in an object: `--status --json`, and `/status.json` of the status port.
+#[derive(Debug, Serialize)]
+pub struct ServerReport<'a> {
+    version: u32,
+    server: &'a ServerAnswer,
+}
+
+impl<'a> ServerReport<'a> {
+    /// What is known of it.
+    pub fn new(server: &'a ServerAnswer) -> Self {
+        Self { version: VERSION, server }
+    }
 }
 
 /// Connections of clients.

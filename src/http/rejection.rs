@@ -21,22 +21,22 @@ pub enum Rejection {
     #[error("expected ?site=NAME, once")]
     NotOneName,
     /// Neither the token nor a password that is the token.
-    #[error("expected the token of [http], as `Authorization: Bearer TOKEN` or as the password of any user")]
+    #[error("expected the token of the configuration, as `Authorization: Bearer TOKEN` or as the password of any user")]
     Unauthorized,
-    /// Nothing is there.
-    #[error("there are /, /metrics, /status.json, /history.json?site=NAME, /healthz and /readyz")]
-    NotFound,
+    /// Nothing is there; what is.
+    #[error("there are {0}")]
+    NotFound(&'static str),
     /// Another method than GET or HEAD.
     #[error("only GET and HEAD are served: nothing can be changed here")]
     Method,
     /// Asked for by a name that leads here without our having it.
-    #[error("this name is not among the `hosts` of [http]: ask by address, or add it there")]
+    #[error("this name is not among the hosts of the configuration: ask by address, or add it there")]
     Misdirected,
     /// Too long.
     #[error("a request has at most {LARGEST_REQUEST} bytes and 64 fields here")]
     TooLarge,
     /// What was asked for could not be made.
-    #[error("the answer could not be made; the log of tentacle-syncd says why")]
+    #[error("the answer could not be made; the program's log says why")]
     Failed,
     /// Too much is being asked for.
     #[error("too many answers are under way: try again in a few seconds")]
@@ -52,9 +52,7 @@ impl Rejection {
         let text = format!("{self}\n").into_bytes();
         let response = Response::new(self.status(), Content::Text, text);
         match self {
-            Self::Unauthorized => {
-                response.with("WWW-Authenticate", "Basic realm=\"tentacle-syncd\", charset=\"UTF-8\"")
-            }
+            Self::Unauthorized => response.with("WWW-Authenticate", "Basic realm=\"tentacle-sync\", charset=\"UTF-8\""),
             Self::Method => response.with("Allow", "GET, HEAD"),
             Self::Busy => response.with("Retry-After", "5"),
             _ => response,
@@ -65,7 +63,7 @@ impl Rejection {
         match self {
             Self::Malformed | Self::Host | Self::Body | Self::TooManyNames | Self::NotOneName => 400,
             Self::Unauthorized => 401,
-            Self::NotFound => 404,
+            Self::NotFound(_) => 404,
             Self::Method => 405,
             Self::Misdirected => 421,
             Self::TooLarge => 431,

@@ -76,6 +76,7 @@ struct Listener {
 pub(super) struct Accepted {
     pub(super) tcp: TcpStream,
     pub(super) peer: SocketAddr,
+    pub(super) listener: ListenerId,
     pub(super) listener_config: Arc<ListenerConfig>,
 }
 
@@ -143,22 +144,23 @@ impl Listeners {
             return Ok(());
         }
         self.pause = None;
-        for listener in self.open.values_mut() {
-            listener.accept(self.accepts, accepted).inspect_err(|_| self.pause = Some(now + PAUSE))?;
+        for (&id, listener) in &mut self.open {
+            listener.accept(id, self.accepts, accepted).inspect_err(|_| self.pause = Some(now + PAUSE))?;
         }
         Ok(())
     }
 }
 
 impl Listener {
-    fn accept(&mut self, most: usize, accepted: &mut Vec<Accepted>) -> io::Result<()> {
+    fn accept(&mut self, id: ListenerId, most: usize, accepted: &mut Vec<Accepted>) -> io::Result<()> {
         for _ in 0..most {
             if !self.waiting {
                 break;
             }
             match self.socket.accept() {
                 Ok((tcp, peer)) => {
-                    accepted.push(Accepted { tcp, peer, listener_config: Arc::clone(&self.config) });
+                    let listener_config = Arc::clone(&self.config);
+                    accepted.push(Accepted { tcp, peer, listener: id, listener_config });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.waiting = false,
                 Err(error) if concerns_one_connection(&error) => {}

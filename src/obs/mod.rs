@@ -18,7 +18,7 @@ pub(crate) use expiry_log::{ExpiryLog, Shown};
 pub use json_log::LogFormat;
 pub(crate) use log::start_log_to;
 pub use log::{ASKED_FOR, LogTarget, finish_log, start_log};
-pub use metrics::metrics;
+pub use metrics::{metrics, server_metrics};
 pub use output::{Output, OutputError, complain, print};
 pub use service_manager::Watchdog;
 pub use status_line::StatusLine;

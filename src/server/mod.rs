@@ -11,6 +11,7 @@
 mod admission;
 mod claims;
 mod guesses;
+mod http;
 mod listings;
 mod paces;
 mod ports;

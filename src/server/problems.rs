@@ -36,6 +36,25 @@ pub(super) fn problems(answer: &ServerAnswer) -> Vec<ServerProblem> {
     of_storage.chain(of_all).flatten().collect()
 }
 
+/// What keeps clients from being served by this answer, and from storing files.
+pub(super) fn unreadiness(answer: &ServerAnswer, is_stopping: bool) -> Vec<String> {
+    let stopping = is_stopping.then(|| "it is being stopped".to_owned());
+    let of_storage = answer.storage.iter().flat_map(|storage| {
+        let quota = quota(&storage.quota, storage.free_bytes).filter(|_| is_full(&storage.quota, storage.free_bytes));
+        [uncounted(storage), quota]
+    });
+    let problems = of_storage.flatten().chain(upstream(answer)).map(|problem| problem.message);
+    stopping.into_iter().chain(problems).collect()
+}
+
+/// Whether new files are refused.
+fn is_full(quota: &QuotaAnswer, free: Option<u64>) -> bool {
+    let is_used_up = |used: Option<u64>, most: Option<u64>| used.zip(most).is_some_and(|(used, most)| used >= most);
+    is_used_up(quota.used_files, quota.max_files)
+        || is_used_up(quota.used_bytes, quota.max_bytes)
+        || free.zip(quota.min_free_bytes).is_some_and(|(free, least)| free <= least)
+}
+
 fn problem(reason: &str, message: String) -> ServerProblem {
     ServerProblem { reason: reason.to_owned(), message }
 }

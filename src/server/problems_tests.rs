@@ -8,6 +8,7 @@ fn server() -> ServerAnswer {
         pid: 1,
         time: 1_700_000_000,
         uptime_seconds: 90_000,
+        started: 1_699_910_000,
         listening: Vec::new(),
         certificate_days: None,
         connections: ConnectionsAnswer { max_connections: 10, ..ConnectionsAnswer::default() },

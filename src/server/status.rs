@@ -7,11 +7,14 @@ use std::time::Instant;
 use super::admission::Rejected;
 use crate::control::{Amount, LastAnswer, ReasonAnswer, RelayFailure, TransferAnswer};
 use crate::proto::{Refusal, printable};
+use crate::tls::UnixTime;
 
 /// Fed where things happen: by admission, sessions and the relay.
 #[derive(Debug)]
 pub(super) struct ServerStatus {
     pub(super) since: Instant,
+    /// The date then.
+    pub(super) started: UnixTime,
     /// How many connections have come.
     pub(super) accepted: u64,
     /// The most that were there at once.
@@ -48,9 +51,10 @@ pub(super) struct Transfers {
 pub(super) struct Reasons(BTreeMap<&'static str, (u64, Instant)>);
 
 impl ServerStatus {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, date: UnixTime) -> Self {
         Self {
             since: now,
+            started: date,
             accepted: 0,
             most: 0,
             stored: Transfers::default(),

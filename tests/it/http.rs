@@ -15,7 +15,7 @@ use crate::server_process::free_address;
 use crate::site::{Site, site_config};
 use crate::support::{Certificates, Client, TIMEOUT};
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// Configures these sites and a status port, whose table has these lines as well.
 pub(crate) fn configure(sandbox: &Sandbox, lines: &str, sites: impl IntoIterator<Item = String>) -> SocketAddr {
@@ -27,7 +27,7 @@ pub(crate) fn configure(sandbox: &Sandbox, lines: &str, sites: impl IntoIterator
 /// The daemon, once its status port can be asked.
 pub(crate) fn start(sandbox: &Sandbox, address: SocketAddr) -> Daemon {
     let daemon = sandbox.start();
-    wait_until("the status port", || TcpStream::connect(address).ok());
+    wait_for_port(address);
     daemon
 }
 
@@ -140,6 +140,11 @@ fn prometheus_finds_nothing_wrong_with_the_metrics() {
     let metrics = wait_until("all that there is to be told", || {
         Some(get(address, "/metrics")).filter(|metrics| metrics.body.contains("owner=\"own\""))
     });
+    assert_no_finding(&metrics);
+}
+
+/// Prometheus finds nothing wrong with these metrics.
+pub(crate) fn assert_no_finding(metrics: &Answer) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -150,6 +155,11 @@ fn prometheus_finds_nothing_wrong_with_the_metrics() {
     let found = promtool.wait_with_output().unwrap();
     let words = String::from_utf8_lossy(&found.stderr);
     assert!(found.status.success() && words.is_empty(), "{words}\n{}", metrics.body);
+}
+
+/// Waits until somebody listens there.
+pub(crate) fn wait_for_port(address: SocketAddr) {
+    wait_until("the status port", || TcpStream::connect(address).ok());
 }
 
 #[test]

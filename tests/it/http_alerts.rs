@@ -11,6 +11,7 @@ use crate::control::{self, OFTEN};
 use crate::daemon::{Sandbox, wait_until};
 use crate::http::{configure, is_installed, start};
 use crate::http_client::get;
+use crate::http_server::all_metrics;
 use crate::site::Site;
 
 fn shipped(name: &str) -> PathBuf {
@@ -20,7 +21,7 @@ fn shipped(name: &str) -> PathBuf {
 /// What in a text looks like a metric of ours.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("tentacle_sync_")).collect()
+    words.filter(|word| word.starts_with("tentacle_sync_") || word.starts_with("tentacle_server_")).collect()
 }
 
 #[test]
@@ -45,6 +46,7 @@ fn rules_and_dashboard_name_metrics_that_there_are() {
     let metrics = wait_until("all that is known of the machine", || {
         Some(get(address, "/metrics").body).filter(|metrics| metrics.contains("tentacle_sync_journal_bytes"))
     });
+    let metrics = metrics + &all_metrics().body;
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let there_are: BTreeSet<&str> = types.collect();
     for name in ["prometheus-rules.yml", "prometheus-rules.test.yml", "grafana-dashboard.json"] {

@@ -12,6 +12,7 @@ use crate::control::OFTEN;
 use crate::daemon::{Sandbox, wait_until};
 use crate::http::{configure, start};
 use crate::http_client::{get, request};
+use crate::http_server::serve;
 use crate::site::Site;
 use crate::support::{SETTLE, TIMEOUT, peak_memory};
 
@@ -101,16 +102,8 @@ fn send_garbage(address: SocketAddr, is_over: &AtomicBool) {
     }
 }
 
-#[test]
-fn whoever_comes_to_the_port_costs_the_sites_nothing() {
-    let (mut ours, fake) = (Site::ours("ours", 200), Site::fake("fake", 200, Setup::default()));
-    let sandbox = Sandbox::new();
-    // The port's clients take none of the sites' connections.
-    let few = "max_connections = 2\n[http]";
-    let address = configure(&sandbox, "", [ours.config(OFTEN), fake.config(OFTEN)]);
-    let text = std::fs::read_to_string(sandbox.config()).unwrap();
-    sandbox.write("tentacle-syncd.toml", text.replace("[http]", few));
-    let daemon = start(&sandbox, address);
+/// Does `work` again and again, at least 20 times, while all of these are at a port.
+fn assail(address: SocketAddr, mut work: impl FnMut(u64)) {
     let is_over = &AtomicBool::new(false);
     let came = thread::scope(|scope| {
         let _over = OverWhenDropped(is_over);
@@ -121,13 +114,28 @@ fn whoever_comes_to_the_port_costs_the_sites_nothing() {
         let mut number = 0;
         while !crowd.is_finished() || number < 20 {
             number += 1;
-            let name = format!("late.{}.data", 1_700_000_000 + number);
-            ours.add(&name, name.as_bytes());
-            wait_until("a file that came meanwhile", || sandbox.incoming().join(&name).exists().then_some(()));
+            work(number);
         }
         crowd.join().unwrap()
     });
     assert_eq!(came, CONNECTIONS);
+}
+
+#[test]
+fn whoever_comes_to_the_port_costs_the_sites_nothing() {
+    let (mut ours, fake) = (Site::ours("ours", 200), Site::fake("fake", 200, Setup::default()));
+    let sandbox = Sandbox::new();
+    // The port's clients take none of the sites' connections.
+    let few = "max_connections = 2\n[http]";
+    let address = configure(&sandbox, "", [ours.config(OFTEN), fake.config(OFTEN)]);
+    let text = std::fs::read_to_string(sandbox.config()).unwrap();
+    sandbox.write("tentacle-syncd.toml", text.replace("[http]", few));
+    let daemon = start(&sandbox, address);
+    assail(address, |number| {
+        let name = format!("late.{}.data", 1_700_000_000 + number);
+        ours.add(&name, name.as_bytes());
+        wait_until("a file that came meanwhile", || sandbox.incoming().join(&name).exists().then_some(()));
+    });
     for site in [&ours, &fake] {
         wait_until("all files", || site.files.keys().all(|file| sandbox.incoming().join(file).exists()).then_some(()));
     }
@@ -143,10 +151,50 @@ fn whoever_comes_to_the_port_costs_the_sites_nothing() {
 }
 
 #[test]
+fn whoever_comes_to_a_servers_port_costs_its_clients_nothing() {
+    // The port's clients take none of the places.
+    let (address, buffer) = serve("max_connections 2\nidle_timeout 60s\n");
+    let stored = |number: u64| (format!("late.{}.data", 1_700_000_000 + number), format!("measured {number}"));
+    let mut last = 0;
+    assail(address, |number| {
+        let (name, data) = stored(number);
+        let mut agent = buffer.connect();
+        agent.store(&name, data);
+        last = number;
+    });
+    for number in 1..=last {
+        let (name, _) = stored(number);
+        assert!(buffer.holds(&name), "{name}");
+    }
+    assert_eq!(get(address, "/healthz").status, 200);
+    let metrics = get(address, "/metrics");
+    assert!(metrics.series("tentacle_server_connections") <= Some(2.0), "{}", metrics.body);
+    assert_eq!(
+        metrics.series("tentacle_server_accepted_connections_total"),
+        Some(f64::from(u32::try_from(last + 1).unwrap())),
+        "{}",
+        metrics.body
+    );
+    let peak = peak_memory(buffer.id());
+    assert!(peak < MOST_MEMORY, "{peak} KiB");
+    assert!(!buffer.log().contains("panicked"), "{}", buffer.log());
+}
+
+#[test]
 fn clients_that_say_nothing_keep_nobody_out() {
     let (site, sandbox) = (Site::ours("site", 0), Sandbox::new());
     let address = configure(&sandbox, "", [site.config(OFTEN)]);
     let _daemon = start(&sandbox, address);
+    keep_nobody_out(address);
+}
+
+#[test]
+fn clients_that_say_nothing_keep_nobody_out_of_a_servers_port() {
+    let (address, _buffer) = serve("");
+    keep_nobody_out(address);
+}
+
+fn keep_nobody_out(address: SocketAddr) {
     let mut silent = VecDeque::new();
     for _ in 0..HELD {
         connect(address, &mut silent);

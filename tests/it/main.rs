@@ -39,6 +39,7 @@ mod http;
 mod http_alerts;
 mod http_client;
 mod http_hostile;
+mod http_server;
 mod inventory;
 mod json;
 mod killed;

@@ -1,14 +1,12 @@
 //! `--status`: what a server that runs is at, and what is wrong with it.
 
-use serde::Serialize;
-
 use super::Problem;
 use crate::cli::control::{ControlClient, ControlError, Program, SocketEnv, places};
 use crate::cli::screen::{WIDTH, bytes, duration, number, wrapped, wrapped_at};
 use crate::config::server::{CommandLine, Env, control_socket};
 use crate::control::{
-    Answer, Command, LastAnswer, QuotaAnswer, ReasonAnswer, RelayAnswer, ServerAnswer, StorageAnswer, TransferAnswer,
-    VERSION, to_json,
+    Answer, Command, LastAnswer, QuotaAnswer, ReasonAnswer, RelayAnswer, ServerAnswer, ServerReport, StorageAnswer,
+    TransferAnswer, to_json,
 };
 use crate::obs::Output;
 use crate::proto::{Count, quoted, shown};
@@ -18,13 +16,6 @@ const TITLE: usize = 14;
 
 /// Something is wrong with the server: an exit status.
 const WRONG: u8 = 1;
-
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Report<'a> {
-    version: u32,
-    server: &'a ServerAnswer,
-}
 
 /// Asks the server that runs by this command line, and prints what it says. The exit status says whether anything is wrong.
 pub(super) fn status(line: &CommandLine, env: &Env, json: bool) -> Result<u8, Problem> {
@@ -37,7 +28,7 @@ pub(super) fn status(line: &CommandLine, env: &Env, json: bool) -> Result<u8, Pr
     let server = server.ok_or("who answered is no tentacle_server: name its own control socket")?;
     let mut out = Output::default();
     if json {
-        out.file(&(to_json(&Report { version: VERSION, server: &server }) + "\n"));
+        out.file(&(to_json(&ServerReport::new(&server)) + "\n"));
     } else {
         for line in render(&server) {
             out.line(line);

@@ -7,6 +7,7 @@ fn server() -> ServerAnswer {
         pid: 4711,
         time: 1_700_000_000,
         uptime_seconds: 90_000,
+        started: 1_699_910_000,
         listening: vec!["0.0.0.0:41121".to_owned()],
         certificate_days: Some(80),
         connections: ConnectionsAnswer { open: 2, waiting: 1, most: 9, accepted: 5012, max_connections: 10 },

@@ -9,11 +9,12 @@ use super::args::Common;
 use super::data_server::{self, Finding};
 use super::user::become_tester;
 use super::{FAILURE, Outcome, SUCCESS, read_from};
-use crate::collector::{Reason, http_listener_config};
+use crate::collector::Reason;
 use crate::config::{self, HttpSettings, Settings, SiteSettings};
 use crate::control::to_json;
 use crate::obs::Output;
 use crate::proto::{Count, quoted};
+use crate::status_port;
 use crate::store::{CentralFinding, Publish, check_directory, check_pairs, lacks_of};
 use crate::tls::{Acceptor, CertificateReport, Connectors, UnixTime};
 
@@ -181,7 +182,7 @@ fn check_http(http: &HttpSettings, findings: &mut Findings) {
     if !http.unread_secrets.is_empty() {
         return;
     }
-    match http_listener_config(http, UnixTime::now()) {
+    match status_port::listener_config(http, UnixTime::now()) {
         Ok(config) => {
             config.tls.iter().flat_map(Acceptor::report).for_each(|report| show(report, findings));
             findings.fine(&format!("status port on {address}"));

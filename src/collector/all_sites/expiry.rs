@@ -1,7 +1,7 @@
 //! Certificates that near their end: ours and the sites'.
 
 use super::Collector;
-use crate::collector::http::HttpPort;
+use crate::collector::http::StatusPort;
 use crate::collector::status::SeenTls;
 use crate::net::ConnId;
 use crate::obs::Shown;
@@ -11,7 +11,7 @@ impl Collector {
     /// Watches what the sites' settings name from now on.
     pub(super) fn watch_certificates(&mut self) {
         let connectors = self.sites.iter().flatten().filter_map(|site| site.next_target().tls.as_ref());
-        let of_http = self.http.iter().flat_map(HttpPort::certificates);
+        let of_http = self.http.iter().flat_map(StatusPort::certificates);
         self.expiry_log.watch(connectors.flat_map(Connector::report).chain(of_http));
     }
 

@@ -1,27 +1,22 @@
 //! The status port: its clients, and what they are answered.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::warn;
 
 use super::{Collector, Mode};
-use crate::collector::http::{
-    ADMITTED, Asked, Client, History, HttpPort, MOST_CLIENTS, Made, Pages, Resource, SiteNow, Step, Subject,
-    listener_config,
-};
+use crate::collector::http::{Answers, Asked, History, Made, Pages, Resource, SiteNow, StatusPort, Subject};
 use crate::collector::machine::Machine;
 use crate::collector::status::SiteStatus;
 use crate::config::HttpSettings;
 use crate::control::to_json;
-use crate::http::{Body, Content, Openness, Rejection, Request, Response};
-use crate::net::{ConnId, Event, ListenerConfig};
+use crate::http::{Body, Content, Rejection, Response};
+use crate::net::ConnId;
 use crate::proto::Count;
-use crate::tls::Acceptor;
-
-/// Requests of one client that are answered in one turn.
-const REQUESTS: usize = 8;
+use crate::status_port::{self, Host, Network};
 
 /// Sites that are looked at in one turn.
 const SITES: usize = 64;
@@ -32,130 +27,60 @@ const NOT_TAKEN: usize = 3;
 /// The most problems that `/readyz` names.
 const PROBLEMS: usize = 10;
 
+impl Host for Collector {
+    type Resource = Resource;
+    type Answers = Answers;
+
+    fn parts(&mut self) -> (&mut Option<StatusPort>, &mut dyn Network) {
+        (&mut self.http, &mut self.net)
+    }
+
+    fn start_answers(&self) -> io::Result<Answers> {
+        Ok(Answers { pages: Pages::start(Arc::clone(&self.notify))?, history: History::default() })
+    }
+
+    fn respond(&mut self, client: ConnId, resource: Resource) -> Result<Option<Response>, Rejection> {
+        match resource {
+            Resource::Health => Ok(Some(Response::new(200, Content::Text, b"ok\n".to_vec()))),
+            Resource::Ready => Ok(Some(self.readiness())),
+            Resource::Page(file) => Ok(Some(file.response())),
+            Resource::History(name) => Ok(Some(self.http_history(&name))),
+            Resource::Metrics => self.http_page(client, Subject::Metrics),
+            Resource::Status(names) if names.is_empty() => self.http_page(client, Subject::Status(None)),
+            Resource::Status(names) => match self.keys_of(&names) {
+                Ok(keys) => self.http_page(client, Subject::Status(Some(keys.into_iter().collect()))),
+                Err(unknown) => Ok(Some(Response::new(404, Content::Text, format!("{unknown}\n").into_bytes()))),
+            },
+        }
+    }
+}
+
 impl Collector {
-    /// Serves it from now on as these settings say. Where that cannot be done, all stays as it was.
+    /// Serves the port from now on as these settings say.
     pub(super) fn adopt_http(&mut self, settings: &HttpSettings) {
-        let is_as_before = self.http.as_ref().is_some_and(|port| port.settings == *settings);
-        // What is in a certificate's file may be another one by now.
-        if self.mode != Mode::Forever || (is_as_before && settings.identity.is_none()) {
-            return;
+        if self.mode == Mode::Forever && status_port::adopt(self, settings) {
+            self.watch_certificates();
         }
-        let mut settings = settings.clone();
-        let config = settings
-            .read_secrets()
-            .map_err(|error| error.to_string())
-            .and_then(|()| listener_config(&settings, self.net.date()).map_err(|error| error.to_string()));
-        match config {
-            Ok(config) => self.replace_http(settings, Arc::new(config)),
-            Err(why) => warn!("reason=http the status port is {} before a reload: {why}", self.as_it_is()),
-        }
-    }
-
-    fn as_it_is(&self) -> &'static str {
-        if self.http.is_some() { "as it was" } else { "not served" }
-    }
-
-    fn replace_http(&mut self, settings: HttpSettings, config: Arc<ListenerConfig>) {
-        config.tls.iter().flat_map(Acceptor::warnings).for_each(|warning| warn!("{warning}"));
-        let before = self.http.take();
-        if let Some(before) = &before {
-            self.net.stop_listening(before.listener);
-            before.clients.keys().for_each(|id| self.net.abort(*id));
-        }
-        let Some(address) = settings.listen else { return };
-        let scheme = if config.tls.is_some() { "https" } else { "http" };
-        let (before, history) = match before {
-            Some(HttpPort { settings, listener_config, history, .. }) => (Some((settings, listener_config)), history),
-            None => (None, History::default()),
-        };
-        match self.open_http(settings, config, history) {
-            Ok(()) => {
-                info!("status port: {scheme}://{address}/");
-                self.watch_certificates();
-            }
-            Err((why, history)) => {
-                let restored = before.map(|(settings, config)| self.open_http(settings, config, history));
-                if let Some(Err((error, _))) = restored {
-                    warn!("reason=http {error}");
-                }
-                warn!("reason=http the status port is {} before a reload: {why}", self.as_it_is());
-            }
-        }
-    }
-
-    /// Serves it; where that fails, the history is given back.
-    fn open_http(
-        &mut self,
-        settings: HttpSettings,
-        config: Arc<ListenerConfig>,
-        history: History,
-    ) -> Result<(), (String, History)> {
-        let Some(address) = settings.listen else { return Ok(()) };
-        let listener = match self.net.listen(address, Arc::clone(&config)) {
-            Ok(listener) => listener,
-            Err(error) => return Err((format!("cannot listen on {address}: {error}"), history)),
-        };
-        match Pages::start(Arc::clone(&self.notify)) {
-            Ok(pages) => self.http = Some(HttpPort::new(settings, config, listener, pages, history)),
-            Err(error) => {
-                self.net.stop_listening(listener);
-                return Err((format!("cannot start its thread: {error}"), history));
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn http_due(&self) -> Option<Instant> {
-        Some(self.http.as_ref()?.due(self.net.now()))
-    }
-
-    /// Takes an event that is of the port's: `None` where it was.
-    pub(super) fn take_http_event(&mut self, event: Event) -> Option<Event> {
-        match event {
-            Event::Accepted(id, _) => self.http_client_came(id),
-            Event::Arrived(id) => self.http.iter_mut().for_each(|port| port.arrived.push_back(id)),
-            Event::Opened(id) if self.is_http_client(id) => {
-                if let (Some(port), Some(mut io)) = (&mut self.http, self.net.io(id)) {
-                    port.clients.insert(id, Client::opened(&mut *io));
-                }
-                self.hear_http(id);
-            }
-            Event::Ready(id) if self.is_http_client(id) => self.hear_http(id),
-            Event::Failed(id, _) if self.is_http_client(id) => self.http.iter_mut().for_each(|port| port.forget(id)),
-            other => return Some(other),
-        }
-        None
-    }
-
-    fn is_http_client(&self, id: ConnId) -> bool {
-        self.http.as_ref().is_some_and(|port| port.clients.contains_key(&id))
-    }
-
-    fn http_client_came(&mut self, id: ConnId) {
-        let since = self.net.now();
-        let Some(port) = &mut self.http else { return self.net.abort(id) };
-        if port.clients.len() >= MOST_CLIENTS {
-            let Some(idle) = port.most_idle() else { return self.net.abort(id) };
-            port.forget(idle);
-            self.net.abort(idle);
-        }
-        port.clients.insert(id, Client::Waiting { since });
+        self.http.as_ref()?.due(self.net.now())
     }
 
     /// Lets clients in that have said something, and looks at the next sites that they ask for.
     pub(super) fn go_on_with_http(&mut self) {
         let now = self.net.now();
-        let Some(port) = self.http.as_mut().filter(|port| port.due(now) <= now) else { return };
-        let admitted: Vec<ConnId> = port.arrived.drain(..ADMITTED.min(port.arrived.len())).collect();
-        for id in admitted {
-            self.net.admit(id);
+        if self.http_due().is_none_or(|due| due > now) {
+            return;
         }
+        status_port::go_on(self);
         // The collector is looked at while the port is not its.
         let Some(mut port) = self.http.take() else { return };
-        if port.history.due(now) <= now {
-            port.history.take(now, self.statuses.keys().filter_map(|&key| Some((key, self.site_now(key)?))));
+        let Answers { pages, history } = &mut port.answers;
+        if history.due(now) <= now {
+            history.take(now, self.statuses.keys().filter_map(|&key| Some((key, self.site_now(key)?))));
         }
-        port.pages.gather(SITES, |key, is_in_full| {
+        pages.gather(SITES, |key, is_in_full| {
             let mut site = self.site_answer(key)?;
             if !is_in_full && site.not_taken.len() > NOT_TAKEN {
                 site.not_taken.truncate(NOT_TAKEN);
@@ -185,21 +110,23 @@ impl Collector {
 
     /// What was at a site over the last day, and is there now.
     fn http_history(&self, name: &str) -> Response {
+        let not_found = |why: String| Response::new(404, Content::Text, why.into_bytes());
         let key = match self.keys_of(&[name.to_owned()]) {
             Ok(keys) => keys.first().copied(),
-            Err(unknown) => return Response::new(404, Content::Text, format!("{unknown}\n").into_bytes()),
+            Err(unknown) => return not_found(format!("{unknown}\n")),
         };
         let (Some(port), Some((key, site))) = (&self.http, key.and_then(|key| Some((key, self.site_now(key)?)))) else {
-            return Rejection::NotFound.response();
+            return not_found("nothing is known of it yet\n".to_owned());
         };
-        Response::new(200, Content::Json, (to_json(&port.history.answer(key, &site)) + "\n").into_bytes())
+        let answer = to_json(&port.answers.history.answer(key, &site)) + "\n";
+        Response::new(200, Content::Json, answer.into_bytes())
     }
 
     /// Gives what was made to those who wait for it.
     pub(super) fn give_pages(&mut self) {
         let now = self.net.now();
         let Some(port) = &mut self.http else { return };
-        for Made { clients, content, body } in port.pages.made(now) {
+        for Made { clients, content, body } in port.answers.pages.made(now) {
             let response = match body {
                 Ok(body) => Response::new(200, content, Body::Made(body)),
                 Err(panicked) => {
@@ -208,69 +135,9 @@ impl Collector {
                 }
             };
             for id in clients {
-                self.answer_http(id, &response);
-                self.hear_http(id);
+                status_port::answer(self, id, &response);
+                status_port::hear(self, id);
             }
-        }
-    }
-
-    /// Hears a client, and answers it.
-    fn hear_http(&mut self, id: ConnId) {
-        for _ in 0..REQUESTS {
-            let Some(port) = &mut self.http else { return };
-            let (Some(client), Some(mut io)) = (port.clients.get_mut(&id), self.net.io(id)) else { return };
-            let step = client.go_on(&mut *io);
-            drop(io);
-            match step {
-                Ok(Step::Blocked) => return,
-                Ok(Step::Asked(request)) => {
-                    let response = request.and_then(|request| self.http_response(id, &request));
-                    match response {
-                        Ok(None) => return,
-                        Ok(Some(response)) => self.answer_http(id, &response),
-                        Err(rejection) => self.answer_http(id, &rejection.response()),
-                    }
-                }
-                Ok(Step::Over) => {
-                    let since = self.net.now();
-                    self.net.half_close(id);
-                    self.http.iter_mut().for_each(|port| drop(port.clients.insert(id, Client::Parting { since })));
-                }
-                Ok(Step::Gone) | Err(_) => {
-                    self.net.abort(id);
-                    return self.http.iter_mut().for_each(|port| port.forget(id));
-                }
-            }
-        }
-        self.net.wake(id);
-    }
-
-    fn answer_http(&mut self, id: ConnId, response: &Response) {
-        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.net.date().as_secs()));
-        let Some(port) = &mut self.http else { return };
-        if let (Some(client), Some(mut io)) = (port.clients.get_mut(&id), self.net.io(id)) {
-            client.answer(response, &date, &mut *io);
-        }
-    }
-
-    /// What a request is answered; `None` where that is being made.
-    fn http_response(&mut self, id: ConnId, request: &Request) -> Result<Option<Response>, Rejection> {
-        let resource = Resource::of(request);
-        if let Some(port) = &self.http {
-            // Who may ask for nothing is not told what there is.
-            port.access.check(request, resource.as_ref().map_or(Openness::Program, Resource::openness))?;
-        }
-        match resource? {
-            Resource::Health => Ok(Some(Response::new(200, Content::Text, b"ok\n".to_vec()))),
-            Resource::Ready => Ok(Some(self.readiness())),
-            Resource::Page(file) => Ok(Some(file.response())),
-            Resource::History(name) => Ok(Some(self.http_history(&name))),
-            Resource::Metrics => self.http_page(id, Subject::Metrics),
-            Resource::Status(names) if names.is_empty() => self.http_page(id, Subject::Status(None)),
-            Resource::Status(names) => match self.keys_of(&names) {
-                Ok(keys) => self.http_page(id, Subject::Status(Some(keys.into_iter().collect()))),
-                Err(unknown) => Ok(Some(Response::new(404, Content::Text, format!("{unknown}\n").into_bytes()))),
-            },
         }
     }
 
@@ -286,7 +153,7 @@ impl Collector {
             let all = || self.statuses.keys().copied().collect::<VecDeque<usize>>();
             (self.daemon_answer(), keys.unwrap_or_else(all))
         };
-        let asked = port.pages.ask(subject, id, now, begin);
+        let asked = port.answers.pages.ask(subject, id, now, begin);
         self.http = Some(port);
         match asked {
             Asked::Made(body) => Ok(Some(Response::new(200, content, Body::Made(body)))),

@@ -33,7 +33,7 @@ use self::stop::Stop;
 use self::unopened::Unopened;
 use super::commit_queue::CommitQueue;
 use super::configuring::{Centres, ConfigSession};
-use super::http::HttpPort;
+use super::http::StatusPort;
 use super::limited_net::LimitedNet;
 use super::machine::Machine;
 use super::report::RoundReport;
@@ -46,6 +46,7 @@ use crate::budget::{Budget, LEAST_OF_SITE, LISTED, REMEMBERED};
 use crate::config::Settings;
 use crate::net::{ConnId, Event, Net};
 use crate::obs::{ExpiryLog, LogThrottle, Watchdog};
+use crate::status_port;
 use crate::store::{CommitPolicy, Committer, CommitterNotify, Outstanding, Spool, Waiting};
 use crate::sync::{Schedule, SiteHistory};
 
@@ -115,7 +116,7 @@ pub struct Collector {
     /// Who tells the data server of us.
     monitor: Telling,
     /// The status port.
-    http: Option<HttpPort>,
+    http: Option<StatusPort>,
     /// Ends a turn of the loop early.
     notify: CommitterNotify,
     /// When the collector began.
@@ -413,7 +414,7 @@ impl Collector {
     }
 
     fn handle(&mut self, event: Event) {
-        let Some(event) = self.take_http_event(event) else { return };
+        let Some(event) = status_port::take_event(self, event) else { return };
         match event {
             Event::Opened(id) => self.opened(id),
             Event::Ready(id) => self.pump(id),
@@ -426,9 +427,10 @@ impl Collector {
                 self.give_pages();
             }
             Event::Local(event) => self.asked_locally(event),
+            // It came to a status port that is served no more.
+            Event::Accepted(id, ..) => self.net.abort(id),
             Event::Resolved(..)
             | Event::Connected(..)
-            | Event::Accepted(..)
             | Event::Arrived(_)
             | Event::AcceptFailed(_)
             | Event::Signal(_) => {}

@@ -1,13 +1,17 @@
 //! What can be asked for.
 
 use crate::http::{Content, Openness, Rejection, Request, Response};
+use crate::status_port;
+
+/// What is said of all of it.
+const RESOURCES: &str = "/, /metrics, /status.json, /history.json?site=NAME, /healthz and /readyz";
 
 /// The most sites that can be named.
 const MOST_NAMED: usize = 16;
 
 /// A file of the status page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::collector) enum PageFile {
+pub(crate) enum PageFile {
     Page,
     Style,
     Script,
@@ -27,7 +31,7 @@ impl PageFile {
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::collector) enum Resource {
+pub(crate) enum Resource {
     /// The status page.
     Page(PageFile),
     /// What Prometheus reads.
@@ -42,8 +46,8 @@ pub(in crate::collector) enum Resource {
     Ready,
 }
 
-impl Resource {
-    pub(in crate::collector) fn of(request: &Request) -> Result<Self, Rejection> {
+impl status_port::Resource for Resource {
+    fn of(request: &Request) -> Result<Self, Rejection> {
         match request.path.as_str() {
             "/" => Ok(Self::Page(PageFile::Page)),
             "/style.css" => Ok(Self::Page(PageFile::Style)),
@@ -63,11 +67,11 @@ impl Resource {
             }
             "/healthz" => Ok(Self::Health),
             "/readyz" => Ok(Self::Ready),
-            _ => Err(Rejection::NotFound),
+            _ => Err(Rejection::NotFound(RESOURCES)),
         }
     }
 
-    pub(in crate::collector) fn openness(&self) -> Openness {
+    fn openness(&self) -> Openness {
         match self {
             Self::Health => Openness::Anyone,
             Self::Metrics | Self::Ready => Openness::Program,

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use super::super::http_settings::HttpSettings;
 use super::super::units::{format_duration, format_size};
 use super::super::words::{DURABILITIES, word_for};
 use super::key::Key;
@@ -37,7 +38,8 @@ impl Display for ServerConfig {
         lines.verbosity(self.log.verbosity)?;
         lines.optional(Key::ControlSocket, self.control.socket.as_ref().map(shown))?;
         lines.add(Key::ControlMode, format_args!("{:04o}", self.control.mode))?;
-        lines.optional(Key::ControlGroup, self.control.group.as_ref())
+        lines.optional(Key::ControlGroup, self.control.group.as_ref())?;
+        lines.http(&self.http)
     }
 }
 
@@ -64,6 +66,19 @@ impl Lines<'_, '_> {
 
     fn optional(&mut self, key: Key, value: Option<impl Display>) -> fmt::Result {
         value.map_or(Ok(()), |value| self.add(key, value))
+    }
+
+    fn http(&mut self, http: &HttpSettings) -> fmt::Result {
+        let Some(address) = http.listen else { return Ok(()) };
+        self.add(Key::HttpListen, address)?;
+        self.optional(Key::HttpTokenFile, http.token.as_ref().map(|_| "***"))?;
+        if let Some(identity) = &http.identity {
+            self.add(Key::HttpCert, shown(&identity.cert))?;
+            self.add(Key::HttpKeyFile, shown(&identity.key))?;
+            self.optional(Key::HttpPassphraseFile, identity.passphrase.as_ref().map(|_| "***"))?;
+        }
+        self.optional(Key::HttpClientCa, http.client_ca.as_ref().map(shown))?;
+        self.optional(Key::HttpHosts, (!http.hosts.is_empty()).then(|| http.hosts.join(",")))
     }
 
     fn store(&mut self, store: &StoreSettings) -> fmt::Result {

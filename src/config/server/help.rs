@@ -53,7 +53,8 @@ Running
 Exit status: 0 stopped as asked; 1 unusable command line; 2 unusable value or file; 3 anything else, such as a
 port that is taken.
 SIGHUP reads the configuration and the certificates again; SIGTERM stops.
-Rules for who may do what, limits and quotas are keys of the file: see tentacle_server(1).
+Rules for who may do what, limits, quotas and the port for metrics (http_listen) are keys of the file: see
+tentacle_server(1).
 ";
 
 #[cfg(test)]

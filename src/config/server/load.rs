@@ -1,5 +1,6 @@
 //! From a [`CommandLine`] to a [`ServerConfig`].
 
+mod http;
 mod relay;
 mod store;
 mod tls;
@@ -143,6 +144,7 @@ fn assemble(line: &CommandLine, reader: &mut Reader<'_>) -> Option<ServerConfig>
             mode: reader.read(Key::ControlMode, reader::rights).unwrap_or(defaults::CONTROL_MODE),
             group: reader.read(Key::ControlGroup, reader::text),
         },
+        http: http::read(reader),
         warnings: Vec::new(),
         mode: mode?,
     };

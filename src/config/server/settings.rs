@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::http_settings::HttpSettings;
 use super::{Filters, HostsAccess, Rules, defaults};
 use crate::proto::Secret;
 use crate::store::Durability;
@@ -30,6 +31,8 @@ pub struct ServerConfig {
     pub log: LogSettings,
     /// On which socket it is asked what it is at.
     pub control: ControlSettings,
+    /// The status port.
+    pub http: HttpSettings,
     /// What was understood though it was not written as it should be, or does not do what its author may think: one
     /// line each, with its option or its file and line.
     pub warnings: Vec<String>,
@@ -48,6 +51,7 @@ impl ServerConfig {
             process: ProcessSettings::default(),
             log: LogSettings::default(),
             control: ControlSettings::default(),
+            http: HttpSettings::default(),
             warnings: Vec::new(),
         }
     }
@@ -81,6 +85,10 @@ impl ServerConfig {
             lost(before.hosts_access.is_some(), self.hosts_access.is_some(), "use_libwrap (-T)"),
             lost(allow, false, "lines for this server in hosts.allow"),
             lost(deny, false, "lines for this server in hosts.deny"),
+            self.http.lost_since(&before.http).map(|lost| match lost {
+                "token" => "http_token_file",
+                _ => "http_client_ca",
+            }),
         ];
         of_all.into_iter().chain(of_mode).flatten().collect()
     }
@@ -92,7 +100,8 @@ impl ServerConfig {
             Mode::Relay(relay) => relay.tls.as_ref(),
             Mode::Store(_) => None,
         };
-        of_tls.flatten().chain(of_relay.into_iter().flat_map(TlsSettings::files)).cloned().collect()
+        let files = of_tls.flatten().chain(of_relay.into_iter().flat_map(TlsSettings::files));
+        files.chain(self.http.pem_files()).cloned().collect()
     }
 
     /// Whether the key's passphrase is still to be asked for.

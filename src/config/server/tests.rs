@@ -1,5 +1,6 @@
 //! From command lines and files to what is in force.
 
+mod http;
 mod problems;
 mod shipped;
 
@@ -9,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::config::SecretFile;
 use crate::config::source::FileText;
+use crate::config::{HttpSettings, SecretFile};
 use crate::proto::Secret;
 use crate::store::Durability;
 use crate::tls::{ClientCertPolicy, IdentitySettings, TlsSettings, Verify};
@@ -31,6 +32,7 @@ fn surroundings() -> Env {
         },
         read_secret: |path| match path.to_str() {
             Some("/run/secret") => Ok(SecretFile { bytes: b"phrase\n".to_vec(), world_readable: false }),
+            Some("/run/token") => Ok(SecretFile { bytes: b"0123456789abcdef\n".to_vec(), world_readable: false }),
             _ => Err(io::ErrorKind::NotFound.into()),
         },
     }
@@ -107,6 +109,7 @@ fn a_directory_is_enough_and_the_defaults_are_stocks() {
             },
             process: ProcessSettings { daemon: false, user: None, allow_root: false, umask: 0o007 },
             log: LogSettings { file: None, verbosity: Verbosity::Normal },
+            http: HttpSettings::default(),
             control: ControlSettings { socket: None, mode: 0o660, group: None },
             warnings: Vec::new(),
         }

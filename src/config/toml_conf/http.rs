@@ -5,17 +5,13 @@ use std::net::SocketAddr;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::super::address::parse_endpoint;
 use super::super::error::Place;
-use super::super::http_settings::{HTTP, HttpSettings};
+use super::super::http_settings::{Exposure, HTTP, HttpSettings, check_token, host_name, listen_address};
 use super::super::source::SecretPurpose;
 use super::kinds::Kind;
 use super::reader::{In, Layers, Reader};
 use super::{secret, values};
 use crate::proto::Secret;
-
-/// A shorter token can be guessed.
-const SHORTEST_TOKEN: usize = 16;
 
 /// The table, and whether what it says goes together.
 pub(super) fn read(reader: &mut Reader<'_>, table: In<&DeTable<'_>>) -> HttpSettings {
@@ -38,18 +34,19 @@ fn check(layers: &mut Layers<'_, '_, '_>, http: &HttpSettings) {
         layers.reader.error(found.place, format!("client_ca without cert: {advice}"));
     }
     let (Some(listen), Some(found)) = (http.listen, layers.find("listen")) else { return };
-    if listen.ip().is_loopback() {
-        return;
-    }
-    if !http.asks_who() {
-        let ways = "set token_file, or cert, key and client_ca, or listen on 127.0.0.1";
-        layers.reader.error(
-            found.place,
-            format!("listen: {listen} can be reached from elsewhere, and anyone would be answered; {ways}"),
-        );
-    } else if layers.find("cert").is_none() {
-        let danger = "the token goes over the network in the clear, and so does what is answered; set cert and key";
-        layers.reader.warn(found.place, format!("listen: {danger}"));
+    match http.exposure(layers.find("cert").is_some()) {
+        None => {}
+        Some(Exposure::ToAnyone) => {
+            let ways = "set token_file, or cert, key and client_ca, or listen on 127.0.0.1";
+            layers.reader.error(
+                found.place,
+                format!("listen: {listen} can be reached from elsewhere, and anyone would be answered; {ways}"),
+            );
+        }
+        Some(Exposure::ToListeners) => {
+            let danger = "the token goes over the network in the clear, and so does what is answered; set cert and key";
+            layers.reader.warn(found.place, format!("listen: {danger}"));
+        }
     }
 }
 
@@ -59,10 +56,8 @@ pub(in crate::config) struct Listen;
 impl Kind<Option<SocketAddr>> for Listen {
     fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<Option<SocketAddr>> {
         let address = |value: &DeValue<'_>| {
-            let address = value.as_str().and_then(|text| text.parse::<SocketAddr>().ok());
-            address
-                .filter(|address| address.port() != 0)
-                .ok_or_else(|| "an address and a port such as \"127.0.0.1:41122\" or \"[::1]:41122\"".to_owned())
+            let address = value.as_str().and_then(listen_address);
+            address.ok_or_else(|| "an address and a port such as \"127.0.0.1:41122\" or \"[::1]:41122\"".to_owned())
         };
         layers.read(key, address).map(Some)
     }
@@ -85,12 +80,10 @@ impl Kind<Option<Secret>> for Token {
     fn read(self, layers: &mut Layers<'_, '_, '_>, _: &'static str) -> Option<Option<Secret>> {
         let token = secret::read(layers, &secret::TOKEN, SecretPurpose::Token)?;
         let found = secret::TOKEN.keys().find_map(|key| Some((key, layers.find(key)?)));
-        let is_sent_whole = |byte: &u8| byte.is_ascii_graphic();
         if let Some((key, found)) = found
-            && !(token.expose().len() >= SHORTEST_TOKEN && token.expose().iter().all(is_sent_whole))
+            && let Err(expected) = check_token(&token)
         {
-            let expected = format!("{SHORTEST_TOKEN} or more letters, digits and signs of ASCII, without blanks");
-            layers.reader.error(found.place, format!("{key}: expected {expected}; `openssl rand -hex 32` makes one"));
+            layers.reader.error(found.place, format!("{key}: {expected}"));
             return None;
         }
         Some(Some(token))
@@ -104,11 +97,9 @@ pub(in crate::config) struct HostNames;
 
 impl Kind<Vec<String>> for HostNames {
     fn read(self, layers: &mut Layers<'_, '_, '_>, key: &'static str) -> Option<Vec<String>> {
-        let name = |text: &String| {
-            let endpoint = parse_endpoint(text).filter(|endpoint| endpoint.port.is_none())?;
-            Some(endpoint.host.trim_end_matches('.').to_owned())
+        let names = |value: &DeValue<'_>| {
+            values::list(value).ok()?.iter().map(|name| host_name(name)).collect::<Option<Vec<_>>>()
         };
-        let names = |value: &DeValue<'_>| values::list(value).ok()?.iter().map(name).collect::<Option<Vec<_>>>();
         let expected = "a list of host names without ports such as [\"collector.example.org\"]";
         layers.read(key, |value| names(value).ok_or_else(|| expected.to_owned()))
     }

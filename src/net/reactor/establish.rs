@@ -145,9 +145,9 @@ impl Net {
 
     /// A connection has come in. What it costs beyond its socket waits until the loop's user admits it.
     pub(super) fn arrived(&mut self, accepted: Accepted) {
-        let Accepted { mut tcp, peer, listener_config } = accepted;
+        let Accepted { mut tcp, peer, listener, listener_config } = accepted;
         let id = self.add(Origin::Accepted { listener_config });
-        self.out.push(Event::Accepted(id, peer));
+        self.out.push(Event::Accepted(id, peer, listener));
         let registered = tcp.set_nodelay(true).and_then(|()| {
             self.poll.registry().register(&mut tcp, id.token(), Interest::READABLE | Interest::WRITABLE)
         });

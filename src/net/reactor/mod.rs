@@ -39,10 +39,10 @@ pub enum Event {
     Resolved(ConnId, usize),
     /// TCP stands, to this address: the site's, or the proxy's.
     Connected(ConnId, SocketAddr),
-    /// A connection has come in from this address. It stays as it is, and costs little more than its socket, until it
+    /// A connection has come in from this address, at this listener. It stays as it is, and costs little more than its socket, until it
     /// is [admitted](Net::admit) or turned away ([`Net::abort`]). Its peer has to send something within its listener's
     /// timeout.
-    Accepted(ConnId, SocketAddr),
+    Accepted(ConnId, SocketAddr, ListenerId),
     /// The peer of a connection that has come in, and is not admitted yet, has sent something or closed it.
     Arrived(ConnId),
     /// Waiting connections could not be accepted, probably because there are no file descriptors left. They are tried

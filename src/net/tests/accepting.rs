@@ -14,7 +14,7 @@ fn who_comes_in_is_named_first_and_open_in_the_turn_after_it_is_admitted() {
     server.admits = false;
     let client = server.client();
     let (id, peer) = server.event(|event| match event {
-        Event::Accepted(id, peer) => Some((*id, *peer)),
+        Event::Accepted(id, peer, _) => Some((*id, *peer)),
         _ => None,
     });
     assert_eq!(peer, client.local_addr().unwrap());
@@ -47,7 +47,9 @@ fn who_is_not_admitted_waits_with_what_it_sent_and_costs_no_turns() {
     clients[0].write_all(b"first").unwrap();
     let mut ids = Vec::new();
     server.until(|_, events| {
-        ids.extend(events.iter().filter_map(|event| if let Event::Accepted(id, _) = event { Some(*id) } else { None }));
+        ids.extend(
+            events.iter().filter_map(|event| if let Event::Accepted(id, ..) = event { Some(*id) } else { None }),
+        );
         (ids.len() == clients.len()).then_some(())
     });
     // The sockets' readiness is reported once; from then on there is nothing to do but wait.

@@ -53,7 +53,7 @@ impl Server {
         let until = self.net.now() + WAIT;
         let events = self.net.poll_once(Some(until)).unwrap();
         for event in &events {
-            if let Event::Accepted(id, _) = event
+            if let Event::Accepted(id, ..) = event
                 && self.admits
             {
                 self.net.admit(*id);
@@ -80,7 +80,7 @@ impl Server {
 
     fn accepted(&mut self) -> ConnId {
         self.event(|event| match event {
-            Event::Accepted(id, _) => Some(*id),
+            Event::Accepted(id, ..) => Some(*id),
             _ => None,
         })
     }

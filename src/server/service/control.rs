@@ -20,7 +20,7 @@ use crate::tls::{UnixTime, days_between};
 
 /// How long an answer waits for what is stored to be counted: in a very large directory, or one that does not answer, it has
 /// what is known.
-const LONGEST_COUNT: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_COUNT: Duration = Duration::from_secs(2);
 
 /// Clients that wait for what is stored to be counted.
 #[derive(Debug, Default)]
@@ -122,6 +122,7 @@ impl Service {
             pid: process::id(),
             time: UnixTime::now().as_secs(),
             uptime_seconds: seconds(status.since, now),
+            started: status.started.as_secs(),
             listening: self.addresses.iter().map(ToString::to_string).collect(),
             certificate_days: self.certificate_end.map(|end| days_between(UnixTime::now(), end)),
             connections: ConnectionsAnswer {

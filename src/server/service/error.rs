@@ -14,6 +14,9 @@ pub enum StartError {
     /// Certificates and keys.
     #[error("{}{}", .0, where_the_passphrase_goes(.0))]
     Tls(#[from] SetupError),
+    /// Certificates and keys of the status port, without which it is not served.
+    #[error("status port (http_cert): {0}")]
+    Http(SetupError),
     /// `-z`.
     #[error("ssl_version (-z): {0}")]
     Versions(#[from] VersionsError),
@@ -41,7 +44,7 @@ impl StartError {
         match self {
             Self::Store(error) => error.is_of_configuration(),
             Self::Listen { .. } | Self::Io(_) => false,
-            Self::Tls(_) | Self::Versions(_) | Self::Suites(_) => true,
+            Self::Tls(_) | Self::Http(_) | Self::Versions(_) | Self::Suites(_) => true,
         }
     }
 }

@@ -3,21 +3,24 @@
 use super::{Backend, Client, Service};
 use crate::net::{ConnId, ListenerConfig, Target};
 use crate::obs::Shown;
+use crate::server::http::StatusPort;
 use crate::tls::{Acceptor, CertificateReport, Connector, Role, UnixTime};
 
 /// The certificates of the files that these were made of.
 pub(super) fn reports<'a>(
     listener_config: &'a ListenerConfig,
     target: Option<&'a Target>,
+    http: Option<&'a StatusPort>,
 ) -> impl Iterator<Item = &'a CertificateReport> {
     let ours = listener_config.tls.iter().flat_map(Acceptor::report);
     let upstream = target.and_then(|target| target.tls.as_ref());
-    ours.chain(upstream.into_iter().flat_map(Connector::report))
+    let of_http = http.into_iter().flat_map(StatusPort::certificates);
+    ours.chain(upstream.into_iter().flat_map(Connector::report)).chain(of_http)
 }
 
 /// When the first of the certificates ends that we show to clients, or to the server behind us.
 pub(super) fn first_end(listener_config: &ListenerConfig, target: Option<&Target>) -> Option<UnixTime> {
-    let ours = reports(listener_config, target).filter(|report| report.role != Role::Trusted);
+    let ours = reports(listener_config, target, None).filter(|report| report.role != Role::Trusted);
     ours.map(|report| report.certificate.validity.not_after).min_by_key(UnixTime::as_secs)
 }
 

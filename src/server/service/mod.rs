@@ -5,6 +5,7 @@ mod control;
 mod crowding;
 mod error;
 mod expiry;
+mod http;
 mod listen;
 mod reload;
 mod stopper;
@@ -24,19 +25,22 @@ pub(super) use self::reload::policy;
 use self::reload::{listener_config, target};
 pub use self::stopper::StopHandle;
 use super::admission::{Admission, End};
+use super::http::{Awaiting, StatusPort};
 use super::paces::Paces;
 use super::relay::Relay;
 use super::session::Session;
 use super::status::ServerStatus;
 use super::storage::{Storage, open_root, unusable_dirs};
 use super::throttled_log::{Subject, ThrottledLog};
+use crate::config::HttpSettings;
 use crate::config::server::{Limits, Mode, ServerConfig};
 use crate::net::{ConnId, Event, ListenerConfig, ListenerId, Net, OPEN_MORE_FILES, Target, lacks_files};
 use crate::obs::{ExpiryLog, Watchdog};
 use crate::proto::server::Policy;
 use crate::proto::{Count, quoted};
+use crate::status_port::{self, Served};
 use crate::store::{StorageDir, StoreError, check_threads};
-use crate::tls::UnixTime;
+use crate::tls::{Acceptor, UnixTime};
 
 /// How often a quota's count is made anew, since other programs come and go in the storage directory too.
 const RECOUNT: Duration = Duration::from_secs(300);
@@ -59,6 +63,7 @@ pub struct Bound {
     config: ServerConfig,
     listener_config: Arc<ListenerConfig>,
     target: Option<Arc<Target>>,
+    http: Option<StatusPort>,
 }
 
 /// What clients are served with.
@@ -95,6 +100,8 @@ pub struct Service {
     paces: Paces,
     status: ServerStatus,
     control: ControlClients,
+    /// The status port.
+    http: Option<StatusPort>,
     /// Where it listens.
     addresses: Vec<SocketAddr>,
     /// When the first of our own certificates ends.
@@ -123,6 +130,8 @@ pub fn check_tls(config: &ServerConfig) -> Result<Vec<String>, StartError> {
         }
         listener_config => warnings.extend(listener_config?.1),
     }
+    let http = status_port::listener_config(&config.http, UnixTime::now()).map_err(StartError::Http)?;
+    warnings.extend(http.tls.iter().flat_map(Acceptor::warnings).map(ToString::to_string));
     Ok(warnings)
 }
 
@@ -136,6 +145,31 @@ pub fn check_storage(config: &ServerConfig) -> Result<Vec<String>, StoreError> {
     let (directory, lacks) = (quoted(&settings.directory), StorageDir::check(&settings.directory)?);
     let lacks = lacks.iter().map(|lack| format!("{directory}: {lack}"));
     Ok(lacks.chain(unusable_dirs(settings)).collect())
+}
+
+/// The status port, where there is to be one. Without it, clients are served all the same.
+fn open_http(net: &mut Net, settings: &HttpSettings) -> Option<StatusPort> {
+    let address = settings.listen?;
+    let config = status_port::listener_config(settings, UnixTime::now()).map_err(|error| error.to_string());
+    let opened = config.and_then(|config| {
+        config.tls.iter().flat_map(Acceptor::warnings).for_each(|warning| log::warn!("{warning}"));
+        let opened = StatusPort::open(
+            net,
+            Served { address, settings: settings.clone(), listener_config: Arc::new(config) },
+            Awaiting::default(),
+        );
+        opened.map_err(|(why, _)| why)
+    });
+    match opened {
+        Ok(port) => {
+            info!("status port: {}", port.url());
+            Some(port)
+        }
+        Err(why) => {
+            log::warn!("reason=http the status port is not served before a reload: {why}");
+            None
+        }
+    }
 }
 
 impl Bound {
@@ -153,7 +187,8 @@ impl Bound {
             log::warn!("{warning}");
         }
         let listeners = listen(&mut net, &config, &listener_config)?;
-        Ok(Self { net, listeners, config, listener_config, target: upstream })
+        let http = open_http(&mut net, &config.http);
+        Ok(Self { net, listeners, config, listener_config, target: upstream, http })
     }
 
     /// Where it listens.
@@ -172,9 +207,9 @@ impl Bound {
     /// Starts the threads that the storage directory needs.
     pub fn start(self, root: Option<StorageDir>) -> Result<Service, StartError> {
         let addresses = self.addresses();
-        let Self { net, listeners, config, listener_config, target } = self;
+        let Self { net, listeners, config, listener_config, target, http } = self;
         let mut expiry_log = ExpiryLog::new("peer", UnixTime::now());
-        expiry_log.watch(expiry::reports(&listener_config, target.as_deref()));
+        expiry_log.watch(expiry::reports(&listener_config, target.as_deref(), http.as_ref()));
         let certificate_end = expiry::first_end(&listener_config, target.as_deref());
         let backend = match (&config.mode, root, target) {
             (Mode::Relay(_), _, Some(target)) => Backend::Relay(target),
@@ -200,8 +235,9 @@ impl Bound {
             clients: BTreeMap::new(),
             log: ThrottledLog::default(),
             paces: Paces::default(),
-            status: ServerStatus::new(now),
+            status: ServerStatus::new(now, UnixTime::now()),
             control: ControlClients::default(),
+            http,
             addresses,
             certificate_end,
             wakeups: BTreeSet::new(),
@@ -230,6 +266,7 @@ impl Service {
                 self.relief_due(),
                 Some(self.recount_due()),
                 self.control.due(),
+                self.http_due(),
                 self.stop_by,
             ];
             let until = wake.into_iter().flatten().chain(watchdog.due(self.net.now())).min();
@@ -253,6 +290,7 @@ impl Service {
             self.admit();
             self.relieve();
             self.answer_waiting();
+            self.go_on_with_http();
             self.check_threads()?;
             watchdog.feed(self.net.now());
         }
@@ -282,9 +320,14 @@ impl Service {
 
     /// How many more may come in: those that were asked to go and linger have a limit as well.
     fn room(&self) -> usize {
-        let going = self.net.connections().saturating_sub(self.clients.len());
+        let going = self.connections().saturating_sub(self.clients.len());
         let most_going = self.limits.max_connections.max(MAX_LINGERING);
         self.admission.room().min(most_going.saturating_sub(going))
+    }
+
+    /// Connections of clients, and those to a server that is relayed to.
+    fn connections(&self) -> usize {
+        self.net.connections().saturating_sub(self.http_clients())
     }
 
     /// Nobody comes in any more; who is resting leaves at once.
@@ -302,12 +345,15 @@ impl Service {
     }
 
     fn is_finished(&self) -> bool {
-        self.stop_by.is_some_and(|stop_by| self.net.connections() == 0 || self.net.now() >= stop_by)
+        self.stop_by.is_some_and(|stop_by| self.connections() == 0 || self.net.now() >= stop_by)
     }
 
     fn handle(&mut self, event: Event) {
+        let Some(event) = status_port::take_event(self, event) else { return };
         match event {
-            Event::Accepted(id, peer) => self.arrived(id, peer),
+            Event::Accepted(id, peer, listener) if self.listeners.contains(&listener) => self.arrived(id, peer),
+            // Nobody listens there any more.
+            Event::Accepted(id, ..) => self.net.abort(id),
             Event::Arrived(id) => self.has_sent(id),
             Event::Opened(id) => self.opened(id),
             Event::Ready(id) => self.pump(id),

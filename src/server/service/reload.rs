@@ -106,8 +106,10 @@ impl Service {
             log::warn!("{warning}");
         }
         let target = if let Backend::Relay(target) = &self.backend { Some(&**target) } else { None };
-        self.expiry_log.watch(expiry::reports(&listener_config, target));
         self.certificate_end = expiry::first_end(&listener_config, target);
+        self.adopt_http(&config.http);
+        let target = if let Backend::Relay(target) = &self.backend { Some(&**target) } else { None };
+        self.expiry_log.watch(expiry::reports(&listener_config, target, self.http.as_ref()));
         for &listener in &self.listeners {
             self.net.set_listener_config(listener, Arc::clone(&listener_config));
         }

@@ -144,7 +144,7 @@ impl TestServer {
         let storage = storage.expect("there is nothing to fail");
         let store_worker = store_worker.expect("a storage has one");
         let log = ThrottledLog::default();
-        let status = ServerStatus::new(Instant::now());
+        let status = ServerStatus::new(Instant::now(), crate::tls::UnixTime::now());
         self.process = Some(Process { storage, store_worker, log, status, done: Vec::new(), unreported: Vec::new() });
     }
 

@@ -108,6 +108,9 @@ fn value_of(key: Key) -> &'static str {
         Key::ControlMode => "0666",
         Key::ControlSocket
         | Key::Directory
+        | Key::HttpCert
+        | Key::HttpClientCa
+        | Key::HttpKeyFile
         | Key::LogFile
         | Key::SslCa
         | Key::SslCert
@@ -115,7 +118,10 @@ fn value_of(key: Key) -> &'static str {
         | Key::UpstreamSslCa
         | Key::UpstreamSslCert
         | Key::UpstreamSslKeyFile => "/other",
-        Key::SslPasswordFile | Key::UpstreamSslPasswordFile => "/run/secret",
+        Key::HttpHosts => "buffer.example.org",
+        Key::HttpListen => "127.0.0.1:41123",
+        Key::HttpTokenFile => "/run/token",
+        Key::HttpPassphraseFile | Key::SslPasswordFile | Key::UpstreamSslPasswordFile => "/run/secret",
         Key::SslVersion => "TLSv1_3",
         Key::Umask => "0027",
         Key::Compression | Key::Extension | Key::UpstreamSsl => "0",
@@ -127,6 +133,7 @@ fn value_of(key: Key) -> &'static str {
 #[test]
 fn each_key_is_read_and_shown() {
     const STORE: &str = "directory /x\nssl_cert /c\n";
+    const HTTP: &str = "http_listen 127.0.0.1:41124\n";
     const RELAY: &str = "proxy_ip a\nupstream_ssl 1\nupstream_ssl_cert /c\n";
     for (name, key) in Key::all() {
         let line = format!("{name} {}\n", value_of(key));
@@ -137,6 +144,12 @@ fn each_key_is_read_and_shown() {
             _ if name.starts_with("upstream_") || name.starts_with("proxy_") => {
                 let relay = format!("{RELAY}upstream_ssl_ca /ca\n");
                 (relay.clone(), relay + &line)
+            }
+            Key::HttpListen => (STORE.to_owned(), format!("{STORE}{line}")),
+            Key::HttpCert => (format!("{STORE}{HTTP}"), format!("{STORE}{HTTP}{line}")),
+            _ if name.starts_with("http_") => {
+                let served = format!("{STORE}{HTTP}http_cert /c\n");
+                (served.clone(), served + &line)
             }
             _ => (STORE.to_owned(), format!("{STORE}{line}")),
         };

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::REQUEST_TIME;
-use crate::collector::ports::Connection;
+use super::{Connection, REQUEST_TIME};
 use crate::http::{Exchange, Next, Rejection, Request, Response};
 use crate::net::{Failure, Read};
 
@@ -17,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// What a client is at, and since when it has made no progress.
-pub(in crate::collector) enum Client {
+pub(super) enum Client {
     /// It has come in, and has not been let in.
     Waiting { since: Instant },
     /// It asks, or is answered.
@@ -27,7 +26,7 @@ pub(in crate::collector) enum Client {
 }
 
 /// What a client's turn has come to.
-pub(in crate::collector) enum Step {
+pub(super) enum Step {
     /// The socket, or the answer, is waited for.
     Blocked,
     /// This is to be answered.
@@ -48,13 +47,13 @@ impl Client {
     }
 
     /// The connection is open.
-    pub(in crate::collector) fn opened(io: &mut dyn Connection) -> Self {
+    pub(super) fn opened(io: &mut dyn Connection) -> Self {
         io.set_deadline(Some(REQUEST_TIME));
         Self::Open { exchange: Exchange::new(), since: io.now() }
     }
 
     /// Brings it as far as its socket lets it.
-    pub(in crate::collector) fn go_on(&mut self, io: &mut dyn Connection) -> Result<Step, Failure> {
+    pub(super) fn go_on(&mut self, io: &mut dyn Connection) -> Result<Step, Failure> {
         match self {
             Self::Waiting { .. } => Ok(Step::Blocked),
             Self::Open { exchange, since } => go_on(exchange, since, io),
@@ -69,7 +68,7 @@ impl Client {
     }
 
     /// Answers its request; `date` as [`httpdate`] writes it.
-    pub(in crate::collector) fn answer(&mut self, response: &Response, date: &str, io: &mut dyn Connection) {
+    pub(super) fn answer(&mut self, response: &Response, date: &str, io: &mut dyn Connection) {
         if let Self::Open { exchange, since } = self {
             exchange.answer(response, date);
             *since = io.now();

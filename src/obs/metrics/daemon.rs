@@ -1,28 +1,20 @@
 //! What is known of the daemon and of its sites, as Prometheus reads it.
 
 use std::fmt;
-use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, prometheus_text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
+use prometheus_client::registry::Unit;
 
+use super::{About, Families, encode, microseconds, milliseconds};
 use crate::control::{DaemonAnswer, SiteAnswer, SiteState};
 
 /// Before the name of each.
 const PREFIX: &str = "tentacle_sync";
 
 /// All of it in the text format, version 0.0.4. What is unknown is left out.
-///
-/// # Panics
-/// Never: a string takes whatever is written to it.
 pub fn metrics(daemon: DaemonAnswer, sites: Vec<SiteAnswer>) -> String {
-    let mut registry = Registry::with_prefix(PREFIX);
-    registry.register_collector(Box::new(Known { daemon, sites }));
-    let mut text = String::new();
-    prometheus_text::encode(&mut text, &registry).expect("a string takes whatever is written to it");
-    text
+    encode(PREFIX, Known { daemon, sites })
 }
 
 /// What is known.
@@ -45,21 +37,6 @@ impl Collector for Known {
     }
 }
 
-fn microseconds(count: u64) -> f64 {
-    Duration::from_micros(count).as_secs_f64()
-}
-
-fn milliseconds(count: u64) -> f64 {
-    Duration::from_millis(count).as_secs_f64()
-}
-
-/// A family's name, what it is, and its unit, which stands at the end of the name.
-#[derive(Clone, Copy)]
-struct About<'a>(&'a str, &'a str, Option<&'a Unit>);
-
-/// Writes families.
-struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
-
 /// A site's label.
 type OfSite<'a> = [(&'static str, &'a str); 1];
 
@@ -68,25 +45,6 @@ fn of_site(site: &SiteAnswer) -> OfSite<'_> {
 }
 
 impl Families<'_, '_> {
-    fn gauge(&mut self, About(name, help, unit): About<'_>, value: &impl EncodeGaugeValue) -> fmt::Result {
-        self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(value)
-    }
-
-    fn counter(&mut self, About(name, help, unit): About<'_>, value: u64) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
-        family.encode_counter::<OfSite<'_>, _, u64>(&value, None)
-    }
-
-    /// One for each of `series`, by its labels.
-    fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(
-        &mut self,
-        About(name, help, unit): About<'_>,
-        series: impl IntoIterator<Item = (L, V)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        series.into_iter().try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
-    }
-
     /// One for each site of which `value` is known.
     fn of_each<V: EncodeGaugeValue>(
         &mut self,
@@ -99,14 +57,11 @@ impl Families<'_, '_> {
 
     fn counted_of_each(
         &mut self,
-        About(name, help, unit): About<'_>,
+        about: About<'_>,
         sites: &[SiteAnswer],
         value: impl Fn(&SiteAnswer) -> u64,
     ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
-        sites.iter().try_for_each(|site| {
-            family.encode_family(&of_site(site))?.encode_counter::<OfSite<'_>, _, u64>(&value(site), None)
-        })
+        self.counters(about, sites.iter().map(|site| (of_site(site), value(site))))
     }
 
     fn of_daemon(&mut self, daemon: &DaemonAnswer) -> fmt::Result {
