@@ -79,11 +79,16 @@ pub(in crate::collector) struct Pages {
     /// Of all sites, and when they were made.
     fresh: Vec<(Subject, Instant, Arc<Vec<u8>>)>,
     held: Vec<Weak<Vec<u8>>>,
+    most_held: usize,
 }
 
 impl Pages {
     /// Starts the thread, which ends when this is dropped. It calls `notify` whenever one is made.
     pub(in crate::collector) fn start(notify: Arc<dyn Fn() + Send + Sync>) -> io::Result<Self> {
+        Self::with_bound(notify, MOST_HELD)
+    }
+
+    fn with_bound(notify: Arc<dyn Fn() + Send + Sync>, most_held: usize) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (tell, results) = mpsc::channel();
         let run = move || {
@@ -95,7 +100,7 @@ impl Pages {
             }
         };
         thread::Builder::new().name("http".into()).spawn(run)?;
-        Ok(Self { jobs, results, builds: Vec::new(), last_number: 0, fresh: Vec::new(), held: Vec::new() })
+        Ok(Self { jobs, results, builds: Vec::new(), last_number: 0, fresh: Vec::new(), held: Vec::new(), most_held })
     }
 
     /// `client` asks for this; where it is to be made, `begin` says what of the daemon and which sites are to be gathered.
@@ -115,7 +120,7 @@ impl Pages {
             return Asked::Later;
         }
         self.held.retain(|body| body.strong_count() > 0);
-        if self.held.iter().filter_map(Weak::upgrade).map(|body| body.len()).sum::<usize>() > MOST_HELD {
+        if self.held.iter().filter_map(Weak::upgrade).map(|body| body.len()).sum::<usize>() > self.most_held {
             return Asked::Busy;
         }
         let (daemon, left) = begin();
@@ -184,3 +189,7 @@ impl Pages {
         all
     }
 }
+
+#[cfg(test)]
+#[path = "pages_tests.rs"]
+mod tests;
