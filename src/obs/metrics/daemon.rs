@@ -1,5 +1,6 @@
 //! What is known of the daemon and of its sites, as Prometheus reads it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -7,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 use prometheus_client::registry::Unit;
 
 use super::{About, Families, encode, microseconds, milliseconds};
-use crate::control::{DaemonAnswer, SiteAnswer, SiteState};
+use crate::control::{AgeClass, DaemonAnswer, Listed, SiteAnswer, SiteState};
 
 /// Before the name of each.
 const PREFIX: &str = "tentacle_sync";
@@ -35,6 +36,20 @@ impl Collector for Known {
         families.of_files(&self.sites)?;
         families.of_certificates(&self.sites)
     }
+}
+
+/// How many of the files that wait are older than each of the ages that are told apart. The oldest are collected first: what
+/// was since the listing is taken off those.
+fn older(listed: &Listed) -> Vec<(u64, u64)> {
+    let known: u64 = listed.ages.iter().map(|class| class.files).sum();
+    if known == 0 && listed.files > 0 {
+        return Vec::new();
+    }
+    let collected = (known + listed.ages_unknown).saturating_sub(listed.files);
+    let classes = listed.ages.iter().enumerate();
+    let bounds = classes.filter_map(|(number, class)| Some((class.up_to_seconds?, &listed.ages[number + 1..])));
+    let older = |classes: &[AgeClass]| classes.iter().map(|class| class.files).sum::<u64>();
+    bounds.map(|(bound, classes)| (bound, older(classes).saturating_sub(collected))).collect()
 }
 
 /// A site's label.
@@ -159,6 +174,14 @@ impl Families<'_, '_> {
             // Where none waits, nothing is old; where there is no telling how old they are, none is told.
             waiting.oldest_seconds.or((waiting.files == 0).then_some(0))
         })?;
+        let older = sites.iter().flat_map(|site| {
+            let older = site.waiting.as_ref().map(older).unwrap_or_default();
+            older.into_iter().map(|(age, files)| {
+                ([("site", Cow::Borrowed(site.name.as_str())), ("older_than", Cow::Owned(age.to_string()))], files)
+            })
+        });
+        let help = "How many of them are older than so many seconds, where that can be known of any";
+        self.gauges(About("site_waiting_older_files", help, None), older)?;
         let help = "How long they take to come at the rate of the last minutes";
         self.of_each(About("site_drain", help, seconds), sites, |site| site.drain_seconds)?;
         let help = "Files that were collected from a site";
@@ -194,3 +217,27 @@ const STATES: [(SiteState, &str); 8] = [
     (SiteState::Unusable, "unusable"),
     (SiteState::Leaving, "leaving"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_counted_by_the_ages_that_they_have_passed() {
+        let bounds = [Some(60), Some(300), Some(900), Some(3600), Some(21_600), Some(86_400), None];
+        let mut ages = bounds.map(|up_to_seconds| AgeClass { up_to_seconds, files: 0 });
+        let mut listed = Listed { ages, ..Listed::default() };
+        assert_eq!(older(&listed).iter().map(|(_, files)| *files).sum::<u64>(), 0);
+        (ages[0].files, ages[3].files, ages[6].files) = (5, 2, 3);
+        listed = Listed { files: 10, ages, ..listed };
+        let all = [(60, 5), (300, 5), (900, 5), (3600, 3), (21_600, 3), (86_400, 3)];
+        assert_eq!(older(&listed), all);
+        // The oldest go first.
+        listed.files = 6;
+        assert_eq!(older(&listed), all.map(|(bound, files)| (bound, files - 3 - u64::from(files == 5))));
+        listed.files = 0;
+        assert_eq!(older(&listed).iter().map(|(_, files)| *files).sum::<u64>(), 0);
+        let unknown = Listed { files: 4, ages_unknown: 4, ages: [AgeClass::default(); 7], ..Listed::default() };
+        assert_eq!(older(&unknown), []);
+    }
+}
