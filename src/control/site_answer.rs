@@ -157,12 +157,22 @@ pub enum AgeSourceAnswer {
 /// How fast files were collected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateAnswer {
-    /// Over how long.
+    /// Over how long, where that has passed.
     pub minutes: u64,
+    /// Over how long it is: less where the daemon has not run, or known the site, for so long; 0 is unknown.
+    #[serde(default)]
+    pub seconds: u64,
     /// Files.
     pub files_per_hour: u64,
     /// Their bytes.
     pub bytes_per_hour: u64,
+}
+
+impl RateAnswer {
+    /// Whether it is over less time than it is to be.
+    pub fn is_short(&self) -> bool {
+        self.seconds > 0 && self.seconds < self.minutes.saturating_mul(60)
+    }
 }
 
 /// A round that has ended.

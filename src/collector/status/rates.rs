@@ -61,13 +61,23 @@ impl Rates {
         self.total
     }
 
+    /// How long that is: a little longer than `minutes`, or less where there was less.
+    pub fn span(&self, minutes: u64, now: Instant) -> Duration {
+        self.span_from(minutes, now).1
+    }
+
+    /// The number of its first minute, and how long it is.
+    fn span_from(&self, minutes: u64, now: Instant) -> (u64, Duration) {
+        let elapsed = self.elapsed(now).max(Duration::from_secs(1));
+        let first = (elapsed.as_secs() / 60).saturating_sub(minutes.min(LONGEST));
+        (first, elapsed.saturating_sub(Duration::from_secs(first * 60)))
+    }
+
     /// What was collected in an hour, at the pace of the last whole `minutes` and the one under way; of less time where
     /// there was less.
     pub fn per_hour(&self, minutes: u64, now: Instant) -> Collected {
-        let elapsed = self.elapsed(now).as_millis().max(1000);
-        let minute = u64::try_from(elapsed / 60_000).unwrap_or(u64::MAX);
-        let first = minute.saturating_sub(minutes.min(LONGEST));
-        let milliseconds = elapsed - u128::from(first) * 60_000;
+        let (first, span) = self.span_from(minutes, now);
+        let milliseconds = span.as_millis();
         let mut sum = Collected::default();
         self.minutes.iter().filter(|(number, _)| *number >= first).for_each(|(_, one)| sum.add(*one));
         let per_hour = |count: u64| u64::try_from(u128::from(count) * 3_600_000 / milliseconds).unwrap_or(u64::MAX);
@@ -97,6 +107,18 @@ mod tests {
         assert_eq!(rates.per_hour(15, at(1200)), Collected { files: 1200, bytes: 1_200_000 });
         assert_eq!(rates.per_hour(60, at(3600 + 600 + 60)), Collected::default());
         assert_eq!(rates.total(), Collected { files: 600, bytes: 600_000 });
+    }
+
+    #[test]
+    fn a_rate_is_over_no_more_time_than_there_was() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let rates = Rates::new(start);
+        for (now, minutes, seconds) in
+            [(0, 60, 1), (30, 1, 30), (300, 60, 300), (300, 1, 60), (330, 1, 90), (3600, 60, 3600), (9000, 15, 900)]
+        {
+            assert_eq!(rates.span(minutes, at(now)), Duration::from_secs(seconds), "{minutes} min after {now} s");
+        }
     }
 
     #[test]

@@ -131,7 +131,8 @@ impl Collector {
 
 fn rate(status: &SiteStatus, minutes: u64, now: Instant) -> RateAnswer {
     let Collected { files, bytes } = status.rates.per_hour(minutes, now);
-    RateAnswer { minutes, files_per_hour: files, bytes_per_hour: bytes }
+    let seconds = status.rates.span(minutes, now).as_secs();
+    RateAnswer { minutes, seconds, files_per_hour: files, bytes_per_hour: bytes }
 }
 
 /// How long so many files take, at the pace of the shortest time in which some came.

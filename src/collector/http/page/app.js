@@ -50,6 +50,9 @@ function ago(seconds) {
 const oldest = (site) => (site.waiting ? site.waiting.oldest_seconds : null);
 const waiting = (site) => (site.waiting ? site.waiting.files : null);
 const rate = (site) => (site.rates.length ? site.rates[site.rates.length - 1].files_per_hour : null);
+const isShort = (one) => one.seconds > 0 && one.seconds < one.minutes * 60;
+// Where there was less time, the next would say the same once more.
+const spans = (rates) => rates.slice(0, rates.findIndex(isShort) + 1 || rates.length);
 const isOdd = (site) => site.problem !== null || ['paused', 'held-up', 'unusable'].includes(site.state);
 const grade = (site) => (site.is_failing ? 0 : isOdd(site) ? 1 : 2);
 const byName = (one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0);
@@ -243,7 +246,7 @@ function facts(site) {
   }
   pairs.push(
     ['Collected', `${number(site.collected.files)} files, ${bytes(site.collected.bytes)}`],
-    ['Collected an hour', site.rates.map((one) => `${number(one.files_per_hour)} (${one.minutes} min)`).join(', ')],
+    ['Collected an hour', spans(site.rates).map((one) => `${number(one.files_per_hour)} (${isShort(one) ? duration(one.seconds) : `${one.minutes} min`})`).join(', ')],
     ['Time to drain', site.drain_seconds === null ? '' : duration(site.drain_seconds)],
     ['Here, and not taken', `${number(site.here.files)} files, ${bytes(site.here.bytes)}`],
     ['Last round', round ? `${ago(round.ended_seconds)}, took ${number(round.took_milliseconds)} ms, began ${number(round.late_milliseconds)} ms late` : ''],

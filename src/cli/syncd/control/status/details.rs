@@ -2,7 +2,7 @@
 
 use super::bandwidth;
 use crate::cli::screen::{WIDTH, bytes, cut, duration, number, wrapped_at};
-use crate::control::{AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProtocolAnswer, SiteAnswer};
+use crate::control::{AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProtocolAnswer, RateAnswer, SiteAnswer};
 use crate::proto::{Count, quoted, shown};
 
 /// Of a line's title, so much is shown.
@@ -110,11 +110,14 @@ fn ages(listed: &Listed) -> String {
     format!("{} ({source})", texts.join(", "))
 }
 
+/// Each over its time. Where there was less, the next would say the same once more.
 fn rates(site: &SiteAnswer) -> String {
-    let rate = |rate: &crate::control::RateAnswer| {
-        format!("{} files/h, {}/h over {} min", number(rate.files_per_hour), bytes(rate.bytes_per_hour), rate.minutes)
+    let rate = |rate: &RateAnswer| {
+        let span = if rate.is_short() { duration(rate.seconds) } else { format!("{} min", rate.minutes) };
+        format!("{} files/h, {}/h over {span}", number(rate.files_per_hour), bytes(rate.bytes_per_hour))
     };
-    site.rates.iter().map(rate).collect::<Vec<_>>().join("; ")
+    let whole = site.rates.iter().take_while(|rate| !rate.is_short()).count();
+    site.rates.iter().take(whole + 1).map(rate).collect::<Vec<_>>().join("; ")
 }
 
 fn not_taken(NotTakenAnswer { name, reason }: &NotTakenAnswer) -> String {
@@ -129,7 +132,7 @@ fn milliseconds(count: u64) -> String {
 mod tests {
     use super::super::tests::site;
     use super::*;
-    use crate::control::{Amount, BandwidthAnswer, RateAnswer, RoundAnswer};
+    use crate::control::{Amount, BandwidthAnswer, RoundAnswer};
 
     #[test]
     fn a_site_is_told_of_in_full_and_what_is_unknown_is_said_to_be() {
@@ -148,7 +151,9 @@ mod tests {
         told.encryption = Some("TLS 1.3".to_owned());
         told.protocol = ProtocolAnswer::Stock;
         (told.site_certificate_days, told.own_certificate_days) = (Some(-2), Some(1));
-        told.rates[0] = RateAnswer { minutes: 1, files_per_hour: 60, bytes_per_hour: 123_456 };
+        let rate = RateAnswer { minutes: 1, seconds: 97, files_per_hour: 60, bytes_per_hour: 123_456 };
+        let short = RateAnswer { minutes: 15, seconds: 300, ..rate };
+        told.rates = [rate, short, RateAnswer { minutes: 60, ..short }];
         told.last_round = Some(RoundAnswer { ended_seconds: 3, took_milliseconds: 12_345, late_milliseconds: 0 });
         told.drain_seconds = Some(480);
         told.bwlimit =
@@ -160,7 +165,7 @@ mod tests {
             "  waiting       8 files, size unknown; the oldest 27h; listed 0s ago",
             "  ages          up to 5m: 3, older: 4, unknown: 1 (by the times in their names)",
             "  collected in  8m",
-            "  rate          60 files/h, 120 KiB/h over 1 min",
+            "  rate          60 files/h, 120 KiB/h over 1 min; 60 files/h, 120 KiB/h over 5m\n",
             "  bandwidth     at most 512 KiB a second now (08:00,512K 19:00,off)",
             "  last round    took 12s, began 0 ms late, ended 3s ago",
         ] {
