@@ -346,6 +346,10 @@ impl Connection for LimitedConnection<'_> {
         self.io.date()
     }
 
+    fn exact_date(&self) -> Duration {
+        self.io.exact_date()
+    }
+
     fn peer(&mut self) -> Option<PeerDescription> {
         self.io.peer()
     }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::{Compressible, ConnId, Event, Io, ListenerConfig, ListenerId, LocalId, Net, Target};
+use crate::net::{Compressible, ConnId, Event, Io, ListenerConfig, ListenerId, LocalId, Net, Target, date};
 use crate::proto::{FileName, Fingerprint};
 use crate::store::{Commits, Committer, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{PeerDescription, UnixTime};
@@ -47,6 +47,10 @@ pub(super) trait Connection: Compressible {
     }
     /// The date.
     fn date(&self) -> UnixTime;
+    /// The same, to the nanosecond where that is known: since 1970.
+    fn exact_date(&self) -> Duration {
+        Duration::from_secs(self.date().as_secs())
+    }
     /// What the site has shown, over TLS.
     fn peer(&mut self) -> Option<PeerDescription>;
     fn has_buffered(&mut self) -> bool;
@@ -157,6 +161,10 @@ impl Connection for Io<'_> {
 
     fn date(&self) -> UnixTime {
         UnixTime::now()
+    }
+
+    fn exact_date(&self) -> Duration {
+        date()
     }
 
     fn peer(&mut self) -> Option<PeerDescription> {

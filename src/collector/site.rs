@@ -17,7 +17,7 @@ use super::commit_queue::{CommitQueue, SpoolShare};
 use super::configuring::SiteConfig;
 use super::report::NotTaken;
 use super::resources::SiteResources;
-use super::status::{Protocol, SeenWaiting};
+use super::status::{Protocol, SeenClock, SeenWaiting};
 use crate::budget::Budget;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
@@ -111,6 +111,8 @@ pub(super) struct Site {
     pub(super) running: Option<ActiveRound>,
     /// What waits there, as its last listing showed.
     pub(super) waiting: Option<SeenWaiting>,
+    /// How far its clock is from ours.
+    pub(super) clock: SeenClock,
     /// What is left there.
     pub(super) not_taken: NotTakenFiles,
     /// Where its configuration is kept the same as the centre's.
@@ -142,6 +144,7 @@ impl Site {
             dialect: Dialect::Unknown,
             running: None,
             waiting: None,
+            clock: SeenClock::default(),
             not_taken: NotTakenFiles::default(),
             configuration: None,
             parked: None,
@@ -178,6 +181,7 @@ impl Site {
         SiteResources { settings: self.settings, target: self.target, spool: self.spool } = resources;
         self.certificate_refused = false;
         self.dialect = Dialect::Unknown;
+        self.clock = SeenClock::default();
         self.pipelining = Pipelining::new(self.settings.tls.is_some());
         self.history.reset_skips();
         self.not_taken.clear();

@@ -1,11 +1,13 @@
 //! What is known of a site, also between its rounds.
 
+mod clock;
 mod rates;
 mod seen;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(super) use self::clock::{Difference, SeenClock};
 pub use self::rates::{Collected, Rates};
 pub(super) use self::seen::{Protocol, SeenTls, SeenWaiting};
 use super::report::RoundReport;

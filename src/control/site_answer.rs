@@ -79,6 +79,9 @@ pub struct SiteAnswer {
     /// `none`, `TLS 1.2` or `TLS 1.3`; unknown before the first connection.
     #[serde(default)]
     pub encryption: Option<String>,
+    /// How far the clock of the site's machine is from ours; unknown where its server does not tell, as stock's does not.
+    #[serde(default)]
+    pub clock: Option<ClockAnswer>,
     /// Days until the certificate ends that the site has shown; negative once it has ended.
     #[serde(default)]
     pub site_certificate_days: Option<i64>,
@@ -172,6 +175,24 @@ impl RateAnswer {
     /// Whether it is over less time than it is to be.
     pub fn is_short(&self) -> bool {
         self.seconds > 0 && self.seconds < self.minutes.saturating_mul(60)
+    }
+}
+
+/// How far a site's clock is from ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockAnswer {
+    /// More than 0 where the site's is ahead.
+    pub ahead_milliseconds: i64,
+    /// It may be so much more or less.
+    pub uncertainty_milliseconds: u64,
+    /// When that was seen.
+    pub seen_seconds: u64,
+}
+
+impl ClockAnswer {
+    /// How many milliseconds the two clocks are apart at least.
+    pub fn least_milliseconds(&self) -> u64 {
+        self.ahead_milliseconds.unsigned_abs().saturating_sub(self.uncertainty_milliseconds)
     }
 }
 

@@ -39,7 +39,7 @@ pub use listener::{ListenerConfig, ListenerId, Presence};
 pub use local::{LocalEvent, LocalId};
 pub use pipelined_driver::PipelinedDriver;
 pub use proxy::ProxyError;
-pub use reactor::{Event, Net};
+pub use reactor::{Event, Net, date};
 pub use target::{HttpVersion, Proxy, Target};
 
 pub use crate::tls::FileSent;

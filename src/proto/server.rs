@@ -61,7 +61,7 @@ use super::{LineBuffer, NameError, Refusal, Reply, Verb};
 
 pub use close_reason::{CloseReason, Misuse};
 pub use event::{Event, Want};
-pub use policy::{DEFAULT_MAX_SIZE, Policy};
+pub use policy::{Clock, DEFAULT_MAX_SIZE, Policy};
 
 /// The server's side of one session, without the connection.
 ///

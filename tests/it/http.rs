@@ -87,6 +87,14 @@ fn what_sites_are_at_is_told_to_prometheus_and_to_programs() {
         assert!(metrics.series(series).is_some_and(|value| value > 0.0), "{series} in {}", metrics.body);
     }
     assert!(metrics.series(r#"tentacle_sync_site_oldest_waiting_age_seconds{site="stock"}"#) > Some(6e7));
+    // All on one machine.
+    let ahead = metrics.series(r#"tentacle_sync_site_clock_ahead_seconds{site="ours"}"#);
+    assert!(ahead.is_some_and(|seconds| seconds.abs() < 60.0), "{}", metrics.body);
+    assert!(!metrics.body.contains(r#"clock_ahead_seconds{site="stock"}"#), "{}", metrics.body);
+    let older = |site: &str, age: u32| {
+        metrics.series(&format!("tentacle_sync_site_waiting_older_files{{site=\"{site}\",older_than=\"{age}\"}}"))
+    };
+    assert_eq!((older("ours", 60), older("stock", 86_400)), (Some(0.0), Some(13.0)), "{}", metrics.body);
     let states = metrics.body.lines().filter(|line| line.starts_with("tentacle_sync_site_state{site=\"ours\""));
     assert_eq!(states.filter(|line| line.ends_with(" 1")).count(), 1, "{}", metrics.body);
     // Of what never was there is nothing to be told.

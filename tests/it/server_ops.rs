@@ -177,8 +177,23 @@ impl Client {
         String::from_utf8(line).unwrap()
     }
 
+    /// What the server says it can do, but for the time, which it says as well.
+    #[track_caller]
+    pub(crate) fn capabilities(&mut self) -> String {
+        self.send("RECV <?caps>\n");
+        timeless(&self.line())
+    }
+
     /// Ends the client's direction of the connection, without close_notify.
     pub(crate) fn end_direction(&self) {
         self.socket().shutdown(Shutdown::Write).unwrap();
     }
+}
+
+/// A line with what a server can do, without the time, which is its last word.
+#[track_caller]
+pub(crate) fn timeless(line: &str) -> String {
+    let (words, time) = line.split_once(" TIME=").unwrap_or_else(|| panic!("no time in {line:?}"));
+    assert!(time.len() == 19 && time.bytes().all(|byte| byte.is_ascii_digit()), "{line:?}");
+    words.to_owned()
 }

@@ -197,12 +197,21 @@ fn normal(answer: &[u8]) -> Vec<String> {
         return vec!["ZRECV SIZE n".into()];
     }
     let mut lines: Vec<String> =
-        answer.split_inclusive(|&b| b == b'\n').map(|l| l.escape_ascii().to_string()).collect();
+        answer.split_inclusive(|&b| b == b'\n').map(|line| untimed(line).escape_ascii().to_string()).collect();
     let is_listing = lines.iter().any(|line| line == ".\\n") && lines.iter().any(|line| line == "..\\n");
     if is_listing {
         lines.sort();
     }
     lines
+}
+
+/// What a server can do, without what its clock shows.
+fn untimed(line: &[u8]) -> Vec<u8> {
+    const TIME: &[u8] = b" TIME=";
+    let is_there = |at: &usize| line.starts_with(b"CAPS ") && line[*at..].starts_with(TIME);
+    let Some(start) = (0..line.len()).find(is_there) else { return line.to_vec() };
+    let digits = line[start + TIME.len()..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    [&line[..start], &line[start + TIME.len() + digits..]].concat()
 }
 
 fn is_archive_size(answer: &[u8]) -> bool {

@@ -117,7 +117,7 @@ impl StockSession {
             State::Connecting | State::Open => {}
         }
         if cx.site.is_to_be_asked(cx.io.now()) {
-            self.task = Some(Task::Asking);
+            self.task = Some(Task::Asking { since: cx.io.now() });
             cx.io.set_deadline(Some(cx.site.settings.timeout));
             return self.driver.ask_capabilities().map(|()| None).map_err(|error| cx.site.protocol(error));
         }
@@ -210,6 +210,9 @@ impl StockSession {
             },
             Event::Refused { refusal, .. } => task.refused(refusal, cx),
             Event::Capabilities(capabilities) => {
+                if let (Task::Asking { since }, Some(theirs)) = (&task, capabilities.time()) {
+                    cx.site.clock.seen(theirs, cx.io.exact_date(), *since, cx.io.now());
+                }
                 cx.site.speaks(Some(*capabilities), cx.io.now());
                 if cx.site.is_extended() {
                     self.state = State::Extended;
@@ -254,7 +257,7 @@ impl Conversation for StockSession {
         self.standing == Reuse::Reused
             || match self.task.as_ref() {
                 // Not every program that speaks the protocol need survive the question.
-                Some(Task::Asking) => true,
+                Some(Task::Asking { .. }) => true,
                 Some(Task::Trailing(trailing)) => !trailing.is_longer(),
                 _ => false,
             }

@@ -1,5 +1,7 @@
 //! What a session is at, and what it makes of the site's answers.
 
+use std::time::Instant;
+
 use super::delete::{Delete, Received, Trailing};
 use super::fetch::Fetch;
 use super::listing::ListingTask;
@@ -16,7 +18,10 @@ use crate::sync::{Assignment, DeleteResult};
 pub(super) enum Task {
     Greeting,
     /// Does it speak the extension?
-    Asking,
+    Asking {
+        /// When that was asked.
+        since: Instant,
+    },
     /// Nothing yet: this is asked for ahead, as an [`AheadSession`](super::ahead::AheadSession) does.
     Ahead(Assignment),
     Listing(ListingTask),
@@ -51,7 +56,7 @@ impl Task {
             Self::Fetching(fetch) => fetch.take_body(bytes),
             Self::Deleting(delete) | Self::Overrun(delete) => delete.received().take(bytes),
             Self::Trailing(trailing) => trailing.received().take(bytes),
-            Self::Greeting | Self::Asking | Self::Ahead(_) | Self::Staging { .. } | Self::Confirming(_) => {}
+            Self::Greeting | Self::Asking { .. } | Self::Ahead(_) | Self::Staging { .. } | Self::Confirming(_) => {}
         }
     }
 
@@ -106,7 +111,7 @@ impl Task {
             Self::Fetching(fetch) => return Ok(fetch.complete(cx)),
             Self::Deleting(delete) => return delete.complete(cx),
             Self::Greeting
-            | Self::Asking
+            | Self::Asking { .. }
             | Self::Ahead(_)
             | Self::Staging { .. }
             | Self::Overrun(..)
@@ -123,7 +128,7 @@ impl Task {
                 return Err(Reason::ListingRefused);
             }
             Self::Greeting => return Err(Reason::PasswordRefused),
-            Self::Asking => cx.site.speaks(None, cx.io.now()),
+            Self::Asking { .. } => cx.site.speaks(None, cx.io.now()),
             Self::Fetching(fetch) => fetch.refused(refusal, cx),
             Self::Deleting(delete) => cx.site.deleted(delete.into_assignment(), DeleteResult::Refused),
             Self::Confirming(name) if *refusal == Refusal::Missing => cx.site.deletion_confirmed(name, cx.commit_queue),
@@ -140,7 +145,7 @@ impl Task {
             Self::Staging { task, .. } => task.on_disconnect(site, commit_queue),
             Self::Deleting(delete) | Self::Overrun(delete) => delete.on_disconnect(site, commit_queue),
             Self::Trailing(trailing) => trailing.on_disconnect(site, commit_queue),
-            Self::Asking => site.did_not_say(),
+            Self::Asking { .. } => site.did_not_say(),
             Self::Ahead(assignment) => site.returned(assignment),
             Self::Greeting | Self::Confirming(_) => {}
         }
@@ -162,7 +167,7 @@ impl Task {
             Self::Staging { task, .. } => task.file(),
             Self::Deleting(delete) | Self::Overrun(delete) => Some((delete.name(), delete.came())),
             Self::Trailing(trailing) => Some((trailing.name(), trailing.came())),
-            Self::Greeting | Self::Asking | Self::Ahead(_) | Self::Listing(_) | Self::Confirming(_) => None,
+            Self::Greeting | Self::Asking { .. } | Self::Ahead(_) | Self::Listing(_) | Self::Confirming(_) => None,
         }
     }
 
@@ -189,7 +194,7 @@ impl Task {
             Self::Confirming(name) => name.to_string(),
             Self::Listing(_) => "the listing".into(),
             Self::Greeting => "the password".into(),
-            Self::Asking => "the extension".into(),
+            Self::Asking { .. } => "the extension".into(),
             other => other.file().map_or_else(|| "the session".into(), |(name, _)| name.to_string()),
         }
     }

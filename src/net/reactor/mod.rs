@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Interest, Poll, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -91,6 +91,12 @@ pub struct Net {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
 fn clock() -> Instant {
     Instant::now()
+}
+
+/// The time since 1970, by the machine's clock; none where that is before.
+#[expect(clippy::disallowed_methods, reason = "as for the time of the loop")]
+pub fn date() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Net {

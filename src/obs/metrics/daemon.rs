@@ -34,6 +34,7 @@ impl Collector for Known {
         families.of_states(&self.sites)?;
         families.of_rounds(&self.sites, self.daemon.time)?;
         families.of_files(&self.sites)?;
+        families.of_clocks(&self.sites)?;
         families.of_certificates(&self.sites)
     }
 }
@@ -192,6 +193,19 @@ impl Families<'_, '_> {
         self.of_each(About("site_here", "Their bytes", bytes), sites, |site| Some(site.here.bytes))?;
         let help = "Whether files are left at a site for good";
         self.of_each(About("site_leaves_files", help, None), sites, |site| Some(u64::from(!site.not_taken.is_empty())))
+    }
+
+    fn of_clocks(&mut self, sites: &[SiteAnswer]) -> fmt::Result {
+        let seconds = Some(&Unit::Seconds);
+        let help = "How far a site's clock is ahead of ours, where its server tells the time";
+        self.of_each(About("site_clock_ahead", help, seconds), sites, |site| {
+            let ahead = site.clock?.ahead_milliseconds;
+            Some(milliseconds(ahead.unsigned_abs()).copysign(if ahead < 0 { -1.0 } else { 1.0 }))
+        })?;
+        let help = "How much more or less that may be: half of the time that the answer took";
+        self.of_each(About("site_clock_uncertainty", help, seconds), sites, |site| {
+            site.clock.map(|clock| milliseconds(clock.uncertainty_milliseconds))
+        })
     }
 
     fn of_certificates(&mut self, sites: &[SiteAnswer]) -> fmt::Result {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::super::size::{MAX_SIZE, parse_size};
+
 /// The version of the extension this is.
 const VERSION: &[u8] = b"1";
 
@@ -34,9 +36,15 @@ const WORDS: [(Capability, &str); 7] = [
     (Capability::Deflate, "DEFLATE"),
 ];
 
+/// Before what the server's clock shows.
+const TIME: &[u8] = b"TIME=";
+
 /// What a server says it can do.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Capabilities(u8);
+pub struct Capabilities {
+    words: u8,
+    time: Option<u64>,
+}
 
 impl Capabilities {
     /// All there are.
@@ -47,18 +55,39 @@ impl Capabilities {
     /// These and one more.
     #[must_use]
     pub fn with(self, capability: Capability) -> Self {
-        Self(self.0 | bit(capability))
+        Self { words: self.words | bit(capability), ..self }
     }
 
     /// These without one.
     #[must_use]
     pub fn without(self, capability: Capability) -> Self {
-        Self(self.0 & !bit(capability))
+        Self { words: self.words & !bit(capability), ..self }
     }
 
     /// Whether that is among them.
     pub fn has(self, capability: Capability) -> bool {
-        self.0 & bit(capability) != 0
+        self.words & bit(capability) != 0
+    }
+
+    /// With what the server's clock shows, in nanoseconds since 1970.
+    #[must_use]
+    pub fn at(self, time: Option<u64>) -> Self {
+        Self { time: time.filter(|time| *time <= MAX_SIZE), ..self }
+    }
+
+    /// What the server's clock showed when it said so, in nanoseconds since 1970, if it said that.
+    pub fn time(self) -> Option<u64> {
+        self.time
+    }
+
+    fn with_word(self, word: &[u8]) -> Self {
+        if let Some((capability, _)) = WORDS.iter().find(|(_, known)| known.as_bytes() == word) {
+            return self.with(*capability);
+        }
+        match word.strip_prefix(TIME) {
+            Some(digits) => self.at(parse_size(digits).ok()),
+            None => self,
+        }
     }
 
     /// Reads what follows `CAPS `. Words that are not known are ignored; of another version none is known.
@@ -68,8 +97,7 @@ impl Capabilities {
         if version != VERSION {
             return Some(Self::default());
         }
-        let known = |word: &[u8]| WORDS.iter().find(|(_, known)| known.as_bytes() == word).map(|(known, _)| *known);
-        Some(words.filter_map(known).fold(Self::default(), Self::with))
+        Some(words.fold(Self::default(), Self::with_word))
     }
 }
 
@@ -81,7 +109,8 @@ fn bit(capability: Capability) -> u8 {
 impl fmt::Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("1")?;
-        WORDS.iter().filter(|(capability, _)| self.has(*capability)).try_for_each(|(_, word)| write!(f, " {word}"))
+        WORDS.iter().filter(|(capability, _)| self.has(*capability)).try_for_each(|(_, word)| write!(f, " {word}"))?;
+        self.time.map_or(Ok(()), |time| write!(f, " TIME={time}"))
     }
 }
 
@@ -100,6 +129,13 @@ mod tests {
         let some = Capabilities::default().with(Capability::Get).with(Capability::Blake3);
         assert_eq!(Capabilities::parse(b"1 GET GETS SHA512=x get BLAKE3"), Some(some));
         assert_eq!(some.to_string(), "1 GET BLAKE3");
+        let timed = some.at(Some(1_700_000_000_123_456_789));
+        assert_eq!(timed.to_string(), "1 GET BLAKE3 TIME=1700000000123456789");
+        assert_eq!(Capabilities::parse(b"1 GET TIME=1700000000123456789 BLAKE3").unwrap(), timed);
+        for untimed in ["TIME", "TIME=", "TIME=x", "TIME=-1", "TIME=+1", "TIME=9223372036854775808", "time=1"] {
+            let parsed = Capabilities::parse(format!("1 GET BLAKE3 {untimed}").as_bytes()).unwrap();
+            assert_eq!((parsed, parsed.time()), (some, None), "{untimed}");
+        }
         let all = Capabilities::all();
         assert_eq!(Capabilities::parse(all.to_string().as_bytes()), Some(all));
         assert!(!all.without(Capability::Put).has(Capability::Put));

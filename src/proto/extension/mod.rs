@@ -9,7 +9,7 @@
 //! ```text
 //! question  = "RECV <?caps>" LF
 //! answer    = "CAPS 1" *( SP word ) LF
-//! word      = "PIPELINE" / "GET" / "LIST" / "DROP" / "PUT" / "BLAKE3" / "DEFLATE" / 1*VCHAR
+//! word      = "PIPELINE" / "GET" / "LIST" / "DROP" / "PUT" / "BLAKE3" / "DEFLATE" / "TIME=" time / 1*VCHAR
 //!
 //! get       = "GET " name LF
 //! file      = "GET SIZE " size " MTIME " mtime LF  size OCTET
@@ -32,7 +32,8 @@
 //! name      = "<" text ">"                            ; 1 to 255 bytes; a file's: not "." or ".."
 //! text      = bytes without control characters and ? [ ] / \ = + < > : ; ' , * ~
 //! size      = 1*DIGIT                                 ; bytes, at most 2^63 - 1
-//! mtime     = 1*DIGIT                                 ; nanoseconds since 1970-01-01 00:00 UTC, at most 2^63 - 1
+//! mtime     = time
+//! time      = 1*DIGIT                                 ; nanoseconds since 1970-01-01 00:00 UTC, at most 2^63 - 1
 //! count     = 1*DIGIT                                 ; so are files and bytes
 //! hash      = 64HEXDIG                                ; lower case
 //! ```
@@ -51,6 +52,10 @@
 //! - `GET`, `LIST`, `DROP`, `PUT`: the commands.
 //! - `BLAKE3`: the hash that `DROP` and `IF` are given. Another may come beside it, under its own name.
 //! - `DEFLATE`: the command. It is of use to no client that does not ask for it: nothing is compressed by itself.
+//!
+//! `TIME=` is no command: it is what the server's clock shows when it answers, and comes once at the most. A client that knows
+//! when it has asked, and when it was answered, by its own clock, knows how far the two are apart, as exactly as half of that
+//! time. A server whose clock cannot be read, or is before 1970, leaves it out.
 //!
 //! What a server does not let anybody do is no word: `LIST` and `DROP` are missing where `LS` and `MV` are no commands
 //! (without `-I`), `DEFLATE` where its user has turned compression off, and once the connection is compressed. What it does not let *this* client do is refused when it is asked.

@@ -222,6 +222,7 @@ impl ServerSide {
             max_size: MAX_SIZE,
             extension: true,
             compression: true,
+            clock: None,
         };
         let server = Server::new(Arc::new(policy));
         Self { server, files: files_before(), body: Vec::new(), name: None, removed_when_confirmed: Vec::new() }

@@ -23,7 +23,12 @@ pub struct Policy {
     pub extension: bool,
     /// Whether `DEFLATE` is a command of it.
     pub compression: bool,
+    /// What tells the time to clients that ask what can be done in it, if anything does.
+    pub clock: Option<Clock>,
 }
+
+/// What a clock shows, in nanoseconds since 1970; `None` where that is not known.
+pub type Clock = fn() -> Option<u64>;
 
 impl Policy {
     /// Returns what a line asks for, as stock does: it looks at a name's characters first and then at the size, and a
@@ -91,6 +96,7 @@ impl Policy {
     fn capabilities(&self, compression: Compression) -> Capabilities {
         let all = Capabilities::all();
         let all = if self.offers(compression) { all } else { all.without(Capability::Deflate) };
+        let all = all.at(self.clock.and_then(|clock| clock()));
         if self.insecure { all } else { all.without(Capability::List).without(Capability::Drop) }
     }
 
@@ -124,7 +130,14 @@ fn too_big(verb: Verb) -> Request {
 /// As a stock server without options.
 impl Default for Policy {
     fn default() -> Self {
-        Self { password: None, insecure: false, max_size: DEFAULT_MAX_SIZE, extension: false, compression: false }
+        Self {
+            password: None,
+            insecure: false,
+            max_size: DEFAULT_MAX_SIZE,
+            extension: false,
+            compression: false,
+            clock: None,
+        }
     }
 }
 

@@ -370,6 +370,20 @@ fn every_ending_has_one_word() {
     assert_eq!(endings.iter().filter(|ending| ending.is_orderly()).count(), 2);
 }
 
+#[test]
+fn the_time_is_told_where_there_is_a_clock() {
+    for (clock, time) in [
+        (Some((|| Some(1_700_000_000_123_456_789)) as Clock), " TIME=1700000000123456789"),
+        (Some((|| None) as Clock), ""),
+        (Some((|| Some(u64::MAX)) as Clock), ""),
+        (None, ""),
+    ] {
+        let mut server = server(Policy { extension: true, clock, ..policy() });
+        let answer = answer_to(&mut server, "RECV <?caps>\n");
+        assert_eq!(answer, format!("CAPS 1 PIPELINE GET LIST DROP PUT BLAKE3{time}\n"));
+    }
+}
+
 fn extended() -> Server {
     server(Policy { extension: true, compression: true, ..policy() })
 }

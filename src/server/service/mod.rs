@@ -22,7 +22,7 @@ use self::control::ControlClients;
 pub use self::error::StartError;
 use self::listen::listen;
 pub(super) use self::reload::policy;
-use self::reload::{listener_config, target};
+use self::reload::{listener_config, target, wall_clock};
 pub use self::stopper::StopHandle;
 use super::admission::{Admission, End};
 use super::http::{Awaiting, StatusPort};
@@ -220,7 +220,7 @@ impl Bound {
                     Box::new(move || drop(waker.wake())) as _
                 };
                 let storage = Storage::start(settings.clone(), config.process.umask, root, notify)?;
-                Backend::Storage(Box::new(storage), Arc::new(policy(settings)))
+                Backend::Storage(Box::new(storage), Arc::new(policy(settings, Some(wall_clock))))
             }
             _ => return Err(io::Error::other("the storage directory has not been opened").into()),
         };

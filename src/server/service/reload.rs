@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{Backend, Service, StartError, expiry};
 use crate::config::server::{Mode, Passphrase, RelaySettings, ServerConfig, ServerTls, StoreSettings};
-use crate::net::{ListenerConfig, Target};
+use crate::net::{ListenerConfig, Target, date};
 use crate::proto::PasswordDigest;
-use crate::proto::server::Policy;
+use crate::proto::server::{Clock, Policy};
 use crate::tls::{Acceptor, AcceptorSettings, ClientAuth, Connector, IdentitySettings, Suites, UnixTime, Versions};
 
 /// How clients come in, and what there is to warn of.
@@ -70,15 +70,21 @@ pub(super) fn target(relay: &RelaySettings, config: &ServerConfig) -> Result<(Ta
     Ok((target, warnings))
 }
 
-/// What sessions admit.
-pub(in crate::server) fn policy(settings: &StoreSettings) -> Policy {
+/// What sessions admit, and the clock that they tell the time by.
+pub(in crate::server) fn policy(settings: &StoreSettings, clock: Option<Clock>) -> Policy {
     Policy {
         extension: settings.extension,
         compression: settings.compression,
         password: settings.password.as_ref().map(PasswordDigest::of),
         insecure: settings.insecure,
         max_size: settings.max_size,
+        clock,
     }
+}
+
+/// What the machine's clock shows, in nanoseconds since 1970.
+pub(super) fn wall_clock() -> Option<u64> {
+    u64::try_from(date().as_nanos()).ok().filter(|time| *time > 0)
 }
 
 impl Service {
@@ -92,7 +98,7 @@ impl Service {
         let listener_config = Arc::new(listener_config);
         match (&mut self.backend, &config.mode) {
             (Backend::Storage(storage, policy), Mode::Store(settings)) => {
-                *policy = Arc::new(self::policy(settings));
+                *policy = Arc::new(self::policy(settings, Some(wall_clock)));
                 storage.change(settings.clone());
             }
             (Backend::Relay(upstream), Mode::Relay(relay)) => {

@@ -109,14 +109,14 @@ impl TestServer {
         let filters = FILTERS.clone();
         let directory = directory.to_owned();
         let settings = StoreSettings { filters, overwrite, insecure: true, ..StoreSettings::new(directory) };
-        let policy = Arc::new(super::service::policy(&settings));
+        let policy = Arc::new(super::service::policy(&settings, None));
         Self { disk, limits: Limits::default(), settings, policy, process: None }
     }
 
     /// All clients from now on need this password.
     pub(crate) fn ask_for(&mut self, password: Option<Secret>) {
         self.settings.password = password;
-        self.policy = Arc::new(super::service::policy(&self.settings));
+        self.policy = Arc::new(super::service::policy(&self.settings, None));
     }
 
     fn password(&self) -> Option<&Secret> {

@@ -301,6 +301,7 @@ pub(super) mod tests {
             connections: 0,
             protocol: ProtocolAnswer::Unknown,
             encryption: None,
+            clock: None,
             site_certificate_days: None,
             own_certificate_days: None,
             not_taken: Vec::new(),

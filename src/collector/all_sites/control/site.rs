@@ -6,10 +6,10 @@ use super::Collector;
 use super::status::seconds;
 use crate::collector::report::RoundReport;
 use crate::collector::site::Site;
-use crate::collector::status::{Collected, Protocol, SeenTls, SeenWaiting, SiteStatus};
+use crate::collector::status::{Collected, Difference, Protocol, SeenTls, SeenWaiting, SiteStatus};
 use crate::control::{
-    AgeClass, AgeSourceAnswer, Amount, Answer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer,
-    RoundAnswer, SiteAnswer, SiteState,
+    AgeClass, AgeSourceAnswer, Amount, Answer, ClockAnswer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer,
+    RateAnswer, RoundAnswer, SiteAnswer, SiteState,
 };
 use crate::proto::printable;
 use crate::sync::{AGE_BOUNDS, AgeSource};
@@ -52,6 +52,7 @@ impl Collector {
             connections: site.map_or(0, connections),
             protocol: site.map_or(ProtocolAnswer::Unknown, |site| site.protocol_spoken().into()),
             encryption: status.tls.map(SeenTls::encryption),
+            clock: site.and_then(|site| site.clock.difference()).map(|seen| clock(seen, now)),
             site_certificate_days: self.site_certificate_days(status),
             own_certificate_days: site.and_then(|site| self.own_certificate_days(site)),
             not_taken: site.map_or_else(Vec::new, not_taken),
@@ -148,6 +149,10 @@ fn round(report: &RoundReport, ended: Instant, now: Instant) -> RoundAnswer {
         took_milliseconds: milliseconds(report.took),
         late_milliseconds: milliseconds(report.late),
     }
+}
+
+fn clock(Difference { ahead, uncertainty, at }: Difference, now: Instant) -> ClockAnswer {
+    ClockAnswer { ahead_milliseconds: ahead, uncertainty_milliseconds: uncertainty, seen_seconds: seconds(at, now) }
 }
 
 fn not_taken(site: &Site) -> Vec<NotTakenAnswer> {

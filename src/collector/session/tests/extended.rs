@@ -93,6 +93,19 @@ fn a_site_that_does_not_understand_the_question_is_collected_from_as_before() {
     }
 }
 
+#[test]
+fn what_the_sites_clock_shows_is_held_against_ours() {
+    let mut scene = Scene::asking();
+    assert_eq!(scene.site.clock.difference(), None);
+    // Here, it is 1970.
+    scene.end.now += Duration::from_millis(600);
+    let answered = scene.end.now;
+    scene.hears(&CAPS.replace('\n', " TIME=7000000000\n"));
+    let difference = scene.site.clock.difference().unwrap();
+    assert_eq!((difference.ahead, difference.uncertainty, difference.at), (7_000, 301, answered));
+    assert!(scene.site.is_extended());
+}
+
 const ASKED_AGAIN: Duration = Duration::from_secs(600);
 
 #[test]

@@ -2,7 +2,9 @@
 
 use super::bandwidth;
 use crate::cli::screen::{WIDTH, bytes, cut, duration, number, wrapped_at};
-use crate::control::{AgeClass, AgeSourceAnswer, Listed, NotTakenAnswer, ProtocolAnswer, RateAnswer, SiteAnswer};
+use crate::control::{
+    AgeClass, AgeSourceAnswer, ClockAnswer, Listed, NotTakenAnswer, ProtocolAnswer, RateAnswer, SiteAnswer,
+};
 use crate::proto::{Count, quoted, shown};
 
 /// Of a line's title, so much is shown.
@@ -22,6 +24,9 @@ pub(in super::super) fn details(site: &SiteAnswer) -> Vec<String> {
         }
     };
     add("server", &server(site));
+    if let Some(seen) = &site.clock {
+        add("clock", &clock(seen));
+    }
     if let Some(text) = certificates(site) {
         add("certificates", &text);
     }
@@ -68,6 +73,18 @@ fn server(site: &SiteAnswer) -> String {
         Some(version) => shown(version),
     };
     format!("{}, {protocol}, {encryption}", shown(&site.address))
+}
+
+/// By how much the site's is ahead of ours, or behind.
+fn clock(seen: &ClockAnswer) -> String {
+    let ClockAnswer { ahead_milliseconds: ahead, uncertainty_milliseconds: uncertainty, seen_seconds } = seen;
+    let uncertainty = milliseconds(*uncertainty);
+    let difference = match ahead {
+        0 => "as ours".to_owned(),
+        1.. => format!("{} ahead of ours", milliseconds(ahead.unsigned_abs())),
+        ..0 => format!("{} behind ours", milliseconds(ahead.unsigned_abs())),
+    };
+    format!("{difference}, up to {uncertainty} more or less; seen {} ago", duration(*seen_seconds))
 }
 
 fn certificates(site: &SiteAnswer) -> Option<String> {
@@ -150,6 +167,7 @@ mod tests {
         told.waiting = Some(listed);
         told.encryption = Some("TLS 1.3".to_owned());
         told.protocol = ProtocolAnswer::Stock;
+        told.clock = Some(ClockAnswer { ahead_milliseconds: -12_345, uncertainty_milliseconds: 301, seen_seconds: 90 });
         (told.site_certificate_days, told.own_certificate_days) = (Some(-2), Some(1));
         let rate = RateAnswer { minutes: 1, seconds: 97, files_per_hour: 60, bytes_per_hour: 123_456 };
         let short = RateAnswer { minutes: 15, seconds: 300, ..rate };
@@ -161,6 +179,7 @@ mod tests {
         let text = details(&told).join("\n");
         for expected in [
             "  server        10.1.2.3:41121, stock, TLS 1.3",
+            "  clock         12s behind ours, up to 301 ms more or less; seen 90s ago",
             "  certificates  the site's has expired 2 days ago, ours has 1 day left",
             "  waiting       8 files, size unknown; the oldest 27h; listed 0s ago",
             "  ages          up to 5m: 3, older: 4, unknown: 1 (by the times in their names)",
