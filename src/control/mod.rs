@@ -40,8 +40,8 @@ pub use server_answer::{
     ServerProblem, ServerReport, StorageAnswer, TransferAnswer,
 };
 pub use site_answer::{
-    AgeClass, AgeSourceAnswer, ClockAnswer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer, RateAnswer,
-    RoundAnswer, SiteAnswer, SiteState,
+    AgeClass, AgeSourceAnswer, ClockAnswer, ConfigurationAnswer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer,
+    RateAnswer, RoundAnswer, SiteAnswer, SiteState,
 };
 
 /// The protocol's version.

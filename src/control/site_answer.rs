@@ -82,6 +82,9 @@ pub struct SiteAnswer {
     /// How far the clock of the site's machine is from ours; unknown where its server does not tell, as stock's does not.
     #[serde(default)]
     pub clock: Option<ClockAnswer>,
+    /// What of the centre's configuration waits to be sent to it; none where its configuration is not kept the same.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationAnswer>,
     /// Days until the certificate ends that the site has shown; negative once it has ended.
     #[serde(default)]
     pub site_certificate_days: Option<i64>,
@@ -194,6 +197,15 @@ impl ClockAnswer {
     pub fn least_milliseconds(&self) -> u64 {
         self.ahead_milliseconds.unsigned_abs().saturating_sub(self.uncertainty_milliseconds)
     }
+}
+
+/// What of the centre's configuration waits to be sent to a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationAnswer {
+    /// Configurations and collections of the centre that are others than those that the site was sent.
+    pub waiting: u64,
+    /// Since when the first of them waits, as far as the daemon has seen; none where none does.
+    pub oldest_seconds: Option<u64>,
 }
 
 /// A round that has ended.

@@ -17,6 +17,7 @@ mod client_tls;
 mod client_vectors;
 mod collect;
 mod compression;
+mod config_lag;
 mod consumer;
 mod control;
 mod crash;

@@ -75,6 +75,7 @@ impl Collector {
         let policy = RoundPolicy { rotation: ROTATION, deletions, allowance, named: NAMED, mode: RoundMode::Apply };
         let Some(session) = self.sessions.remove(&id) else { return false };
         if let Some(Site { configuration: Some(config), .. }) = &mut self.sites[key] {
+            config.compare(&seen.centre, now);
             config.begin(RoundStart { seen, policy, connection: id, now });
         }
         self.config_sessions.insert(id, ConfigSession::new(key, session.into_driver()));
@@ -180,7 +181,11 @@ impl Collector {
         let outcome = match completion {
             CentralCompletion::Loaded { mut in_step, .. } => {
                 self.centres.adopt(spool.incoming(), &name, &mut in_step);
-                return config.loaded(in_step);
+                config.loaded(in_step);
+                if let Some(seen) = self.centres.seen(spool.incoming()) {
+                    config.compare(&seen.centre, now);
+                }
+                return;
             }
             CentralCompletion::GuardLoaded { .. } => return,
             CentralCompletion::Confirmed { is_missing, .. } => StepOutcome::Confirmed(is_missing),

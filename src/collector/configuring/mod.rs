@@ -17,6 +17,7 @@ mod runner;
 mod saving;
 mod session;
 mod site_config;
+mod unsent;
 
 pub use at_rest::{AssignedAtRest, assign_at_rest, confirm_at_rest};
 pub(super) use centres::{Asked, Centres, Users};

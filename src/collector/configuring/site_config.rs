@@ -8,6 +8,7 @@ use log::info;
 
 use super::problems::{Problem, Waiting, log_done, log_problem, problem};
 use super::saving::Saving;
+use super::unsent::Unsent;
 use crate::collector::Reason;
 use crate::config::SiteSettings;
 use crate::deadline::after;
@@ -48,6 +49,7 @@ pub(in crate::collector) struct SiteConfig {
     pub(in crate::collector) file: InStepFile,
     state: ConfigState,
     waiting: Waiting,
+    unsent: Unsent,
     /// What the site's server lacked in its last round, where nobody has asked for it to be there.
     left_out: Option<EndedEarly>,
     /// When it is tried again to send what the site did not take.
@@ -62,6 +64,16 @@ enum ConfigState {
     Loading,
     Waiting(InStep),
     Running(Box<ActiveConfigRound>),
+}
+
+impl ConfigState {
+    fn in_step(&self) -> Option<&InStep> {
+        match self {
+            Self::Loading => None,
+            Self::Waiting(in_step) => Some(in_step),
+            Self::Running(running) => Some(&running.before),
+        }
+    }
 }
 
 /// The round under way.
@@ -88,6 +100,7 @@ impl SiteConfig {
             file,
             state: ConfigState::Loading,
             waiting: Waiting::default(),
+            unsent: Unsent::default(),
             left_out: None,
             refusals_forgotten: after(now, REFUSED_FOR),
             due: now,
@@ -102,13 +115,21 @@ impl SiteConfig {
         }
     }
 
+    /// How many items wait to be sent, and since when the first of them does.
+    pub(in crate::collector) fn unsent(&self) -> (usize, Option<Instant>) {
+        self.unsent.known()
+    }
+
+    /// What the site had when both were the same is held against what the centre has: at the start, an edit may be of long ago.
+    pub(in crate::collector) fn compare(&mut self, centre: &Centre, now: Instant) {
+        if let ConfigState::Waiting(in_step) = &self.state {
+            self.unsent.changed(in_step.iter().map(|(item, _)| item), in_step, centre, now);
+        }
+    }
+
     /// What is in step, as far as it was at the start of the round that is under way; `None` while that is being read.
     pub(in crate::collector) fn in_step(&self) -> Option<&InStep> {
-        match &self.state {
-            ConfigState::Loading => None,
-            ConfigState::Waiting(in_step) => Some(in_step),
-            ConfigState::Running(running) => Some(&running.before),
-        }
+        self.state.in_step()
     }
 
     /// The same, to be changed, unless a round is under way.
@@ -201,6 +222,7 @@ impl SiteConfig {
         };
         let ActiveConfigRound { round, seen, before, since, saving, .. } = *running;
         let (in_step, report) = round.finished();
+        self.unsent.sent(&in_step, &seen.centre, since);
         self.waiting.saw(&report.waiting.first, matches!(end, ConfigEnd::Done), now);
         let problem = match end {
             ConfigEnd::Failed(reason) => Some(Problem::of(reason)),
@@ -236,7 +258,7 @@ impl SiteConfig {
         after: &Centre,
         now: Instant,
     ) -> bool {
-        let Some(in_step) = self.in_step() else { return false };
+        let Some(in_step) = self.state.in_step() else { return false };
         let is_asked_for = |collection: &Item| {
             let configurations = in_step.owned().filter_map(|item| after.items.get(item));
             configurations.into_iter().any(|item| item.collections.contains(collection))
@@ -248,6 +270,7 @@ impl SiteConfig {
         };
         let is_concerned = changed.iter().any(concerns);
         if is_concerned {
+            self.unsent.changed(changed.iter().filter(|item| concerns(item)), in_step, after, now);
             self.hurry(now);
         }
         is_concerned

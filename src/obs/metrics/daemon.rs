@@ -34,6 +34,7 @@ impl Collector for Known {
         families.of_states(&self.sites)?;
         families.of_rounds(&self.sites, self.daemon.time)?;
         families.of_files(&self.sites)?;
+        families.of_configuration(&self.sites)?;
         families.of_clocks(&self.sites)?;
         families.of_certificates(&self.sites)
     }
@@ -193,6 +194,15 @@ impl Families<'_, '_> {
         self.of_each(About("site_here", "Their bytes", bytes), sites, |site| Some(site.here.bytes))?;
         let help = "Whether files are left at a site for good";
         self.of_each(About("site_leaves_files", help, None), sites, |site| Some(u64::from(!site.not_taken.is_empty())))
+    }
+
+    fn of_configuration(&mut self, sites: &[SiteAnswer]) -> fmt::Result {
+        let help = "Configurations and collections of the centre that wait to be sent to a site";
+        self.of_each(About("site_unsent_items", help, None), sites, |site| Some(site.configuration?.waiting))?;
+        let help = "How long the first of them has waited, as far as was seen; 0 where none waits";
+        self.of_each(About("site_oldest_unsent_age", help, Some(&Unit::Seconds)), sites, |site| {
+            Some(site.configuration?.oldest_seconds.unwrap_or(0))
+        })
     }
 
     fn of_clocks(&mut self, sites: &[SiteAnswer]) -> fmt::Result {

@@ -302,6 +302,7 @@ pub(super) mod tests {
             protocol: ProtocolAnswer::Unknown,
             encryption: None,
             clock: None,
+            configuration: None,
             site_certificate_days: None,
             own_certificate_days: None,
             not_taken: Vec::new(),

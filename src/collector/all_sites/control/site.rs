@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::Collector;
 use super::status::seconds;
+use crate::collector::configuring::SiteConfig;
 use crate::collector::report::RoundReport;
 use crate::collector::site::Site;
 use crate::collector::status::{Collected, Difference, Protocol, SeenTls, SeenWaiting, SiteStatus};
 use crate::control::{
-    AgeClass, AgeSourceAnswer, Amount, Answer, ClockAnswer, Listed, NotTakenAnswer, ProblemAnswer, ProtocolAnswer,
-    RateAnswer, RoundAnswer, SiteAnswer, SiteState,
+    AgeClass, AgeSourceAnswer, Amount, Answer, ClockAnswer, ConfigurationAnswer, Listed, NotTakenAnswer, ProblemAnswer,
+    ProtocolAnswer, RateAnswer, RoundAnswer, SiteAnswer, SiteState,
 };
 use crate::proto::printable;
 use crate::sync::{AGE_BOUNDS, AgeSource};
@@ -53,6 +54,7 @@ impl Collector {
             protocol: site.map_or(ProtocolAnswer::Unknown, |site| site.protocol_spoken().into()),
             encryption: status.tls.map(SeenTls::encryption),
             clock: site.and_then(|site| site.clock.difference()).map(|seen| clock(seen, now)),
+            configuration: site.and_then(|site| site.configuration.as_ref()).map(|config| configuration(config, now)),
             site_certificate_days: self.site_certificate_days(status),
             own_certificate_days: site.and_then(|site| self.own_certificate_days(site)),
             not_taken: site.map_or_else(Vec::new, not_taken),
@@ -153,6 +155,11 @@ fn round(report: &RoundReport, ended: Instant, now: Instant) -> RoundAnswer {
 
 fn clock(Difference { ahead, uncertainty, at }: Difference, now: Instant) -> ClockAnswer {
     ClockAnswer { ahead_milliseconds: ahead, uncertainty_milliseconds: uncertainty, seen_seconds: seconds(at, now) }
+}
+
+fn configuration(config: &SiteConfig, now: Instant) -> ConfigurationAnswer {
+    let (waiting, since) = config.unsent();
+    ConfigurationAnswer { waiting: waiting as u64, oldest_seconds: since.map(|since| seconds(since, now)) }
 }
 
 fn not_taken(site: &Site) -> Vec<NotTakenAnswer> {

@@ -53,6 +53,13 @@ const rate = (site) => (site.rates.length ? site.rates[site.rates.length - 1].fi
 const isShort = (one) => one.seconds > 0 && one.seconds < one.minutes * 60;
 // Where there was less time, the next would say the same once more.
 const spans = (rates) => rates.slice(0, rates.findIndex(isShort) + 1 || rates.length);
+const clock = (seen) => {
+  const apart = Math.abs(seen.ahead_milliseconds);
+  const text = apart < 10000 ? `${number(apart)} ms` : duration(Math.floor(apart / 1000));
+  return `${text} ${seen.ahead_milliseconds < 0 ? 'behind' : 'ahead of'} ours`;
+};
+const lag = (known) => (known.oldest_seconds === null ? 'nothing waits to be sent there'
+  : `${number(known.waiting)} items wait to be sent there, the first for ${duration(known.oldest_seconds)}`);
 const isOdd = (site) => site.problem !== null || ['paused', 'held-up', 'unusable'].includes(site.state);
 const grade = (site) => (site.is_failing ? 0 : isOdd(site) ? 1 : 2);
 const byName = (one, other) => (one.name < other.name ? -1 : one.name > other.name ? 1 : 0);
@@ -253,6 +260,8 @@ function facts(site) {
     ['Connections', number(site.connections)],
     ['Protocol', { stock: "stock's", extension: 'extension' }[site.protocol] ?? 'unknown'],
     ['Encryption', site.encryption === null ? 'unknown' : shown(site.encryption)],
+    ['Its clock', site.clock ? `${clock(site.clock)} (± ${number(site.clock.uncertainty_milliseconds)} ms), seen ${ago(site.clock.seen_seconds)}` : ''],
+    ['Configuration', site.configuration ? lag(site.configuration) : ''],
     ["Its certificate", site.site_certificate_days === null ? '' : `${number(site.site_certificate_days)} days left`],
     ['Our certificate', site.own_certificate_days === null ? '' : `${number(site.own_certificate_days)} days left`],
   );

@@ -3,7 +3,8 @@
 use super::bandwidth;
 use crate::cli::screen::{WIDTH, bytes, cut, duration, number, wrapped_at};
 use crate::control::{
-    AgeClass, AgeSourceAnswer, ClockAnswer, Listed, NotTakenAnswer, ProtocolAnswer, RateAnswer, SiteAnswer,
+    AgeClass, AgeSourceAnswer, ClockAnswer, ConfigurationAnswer, Listed, NotTakenAnswer, ProtocolAnswer, RateAnswer,
+    SiteAnswer,
 };
 use crate::proto::{Count, quoted, shown};
 
@@ -44,6 +45,9 @@ pub(in super::super) fn details(site: &SiteAnswer) -> Vec<String> {
     let collected = Count(site.collected.files, "file");
     add("collected", &format!("{collected}, {}; {here} still here", bytes(site.collected.bytes)));
     add("rate", &rates(site));
+    if let Some(known) = &site.configuration {
+        add("configuration", &configuration(known));
+    }
     if let Some(limit) = bandwidth(&site.bwlimit) {
         add("bandwidth", &limit);
     }
@@ -73,6 +77,16 @@ fn server(site: &SiteAnswer) -> String {
         Some(version) => shown(version),
     };
     format!("{}, {protocol}, {encryption}", shown(&site.address))
+}
+
+fn configuration(known: &ConfigurationAnswer) -> String {
+    match known.oldest_seconds {
+        None => "nothing waits to be sent there".to_owned(),
+        Some(age) if known.waiting == 1 => format!("an item waits to be sent there, for {}", duration(age)),
+        Some(age) => {
+            format!("{} items wait to be sent there, the first for {}", number(known.waiting), duration(age))
+        }
+    }
 }
 
 /// By how much the site's is ahead of ours, or behind.
@@ -167,6 +181,7 @@ mod tests {
         told.waiting = Some(listed);
         told.encryption = Some("TLS 1.3".to_owned());
         told.protocol = ProtocolAnswer::Stock;
+        told.configuration = Some(ConfigurationAnswer { waiting: 2, oldest_seconds: Some(300) });
         told.clock = Some(ClockAnswer { ahead_milliseconds: -12_345, uncertainty_milliseconds: 301, seen_seconds: 90 });
         (told.site_certificate_days, told.own_certificate_days) = (Some(-2), Some(1));
         let rate = RateAnswer { minutes: 1, seconds: 97, files_per_hour: 60, bytes_per_hour: 123_456 };
@@ -185,6 +200,7 @@ mod tests {
             "  ages          up to 5m: 3, older: 4, unknown: 1 (by the times in their names)",
             "  collected in  8m",
             "  rate          60 files/h, 120 KiB/h over 1 min; 60 files/h, 120 KiB/h over 5m\n",
+            "  configuration 2 items wait to be sent there, the first for 5m",
             "  bandwidth     at most 512 KiB a second now (08:00,512K 19:00,off)",
             "  last round    took 12s, began 0 ms late, ended 3s ago",
         ] {
