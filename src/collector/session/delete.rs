@@ -87,7 +87,7 @@ impl Delete {
             return Reaction::Decline;
         }
         if size > COMPARED_IN_MEMORY {
-            match cx.site.spool.stage(size) {
+            match cx.site.spool.stage_only_copy(size) {
                 Ok(stage) => self.received.sink = Sink::Stage(stage),
                 Err(error) => {
                     cx.site.delete_postponed(self.assignment, error);

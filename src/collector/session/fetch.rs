@@ -4,7 +4,7 @@ use super::Context;
 use super::task::{Reaction, Task};
 use crate::collector::reason::BodyProgress;
 use crate::proto::{FileName, Refusal, Verb};
-use crate::store::{HashedTemp, StoreError};
+use crate::store::{HashedTemp, Spool, StoreError};
 use crate::sync::{FetchAssignment, measured_at};
 
 /// A file that is asked for or on its way.
@@ -58,7 +58,7 @@ impl Fetch {
             cx.site.too_large(self.assignment, size);
             return None;
         }
-        match cx.site.spool.stage(size) {
+        match self.stage_in(&cx.site.spool, size) {
             Err(error) => {
                 cx.site.unstored(self.assignment, error);
                 None
@@ -71,6 +71,13 @@ impl Fetch {
                 Some(self)
             }
         }
+    }
+
+    fn stage_in(&self, spool: &Spool, size: u64) -> Result<HashedTemp, StoreError> {
+        if self.assignment.deletes() {
+            return spool.check_answers().and_then(|()| spool.stage_only_copy(size));
+        }
+        spool.stage(size)
     }
 
     /// The file is asked to be sent once there is a place for it.

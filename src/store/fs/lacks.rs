@@ -55,6 +55,23 @@ impl fmt::Display for Lack {
     }
 }
 
+/// How the files that are made in a directory get their rights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) enum Rights {
+    /// They are made with them.
+    AtOnce,
+    /// They are set for each: the umask, or a default ACL of the directory, takes some.
+    #[default]
+    Afterwards,
+}
+
+/// What [`examine`] finds.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Examined {
+    pub(in crate::store) lacks: Vec<Lack>,
+    pub(in crate::store) rights: Rights,
+}
+
 /// Finds out what the filesystem of a directory lacks, with a directory made in there and removed again.
 ///
 /// # Errors
@@ -65,7 +82,7 @@ pub fn lacks_of(directory: &Path) -> Result<Vec<Lack>, StoreError> {
     fs::mkdir(&path, Mode::RWXU).map_err(StoreError::io("make a directory", &path))?;
     let opened = fs::open(&path, flags, Mode::empty()).map_err(StoreError::io("open the directory", &path));
     let found = opened.and_then(|opened| {
-        let mut lacks = examine(&opened, &path, Mode::RUSR | Mode::WUSR)?;
+        let mut lacks = examine(&opened, &path, Mode::RUSR | Mode::WUSR)?.lacks;
         lacks.extend(lock(&opened).map_err(StoreError::io(LOCK, directory))?);
         Ok(lacks)
     });
@@ -83,9 +100,9 @@ pub fn check_threads() -> Result<(), StoreError> {
     started.map(|thread| drop(thread.join())).map_err(StoreError::std(START_THREAD, Path::new("storage")))
 }
 
-/// Finds out what the filesystem of a directory of ours lacks, but for locks, with a file made in there and removed again.
-/// `mode` is the one that files are to have.
-pub(in crate::store) fn examine(directory: &OwnedFd, path: &Path, mode: Mode) -> Result<Vec<Lack>, StoreError> {
+/// Finds out what the filesystem of a directory of ours lacks, but for locks, and how files get their rights there, with a
+/// file made in there and removed again. `mode` is the one that files are to have.
+pub(in crate::store) fn examine(directory: &OwnedFd, path: &Path, mode: Mode) -> Result<Examined, StoreError> {
     // As staged files are called: what a kill leaves here is swept at the next start.
     let session = random();
     let [first, second] = [0, 1].map(|number| StageId { session, number }.to_string());
@@ -94,15 +111,17 @@ pub(in crate::store) fn examine(directory: &OwnedFd, path: &Path, mode: Mode) ->
     // Before there is anything of ours to flush: it takes no time then.
     let flush = flush_directory(directory).map_err(StoreError::io("flush the directory", path))?;
     let file = fs::openat(directory, &first, flags, mode).map_err(failed)?;
-    let found = set_rights(&file, mode).and_then(|rights| {
+    let found = fs::fstat(&file).and_then(|made| {
+        let rights = if Mode::from_raw_mode(made.st_mode) == mode { Rights::AtOnce } else { Rights::Afterwards };
+        let unset = set_rights(&file, mode)?;
         let names = rename_to_free(directory, first.as_bytes(), directory, second.as_bytes())?;
-        Ok([rights, flush, names])
+        Ok(Examined { lacks: [unset, flush, names].into_iter().flatten().collect(), rights })
     });
     for name in [&first, &second] {
         // One of them is there. If it cannot be removed, it does no harm.
         fs::unlinkat(directory, name, AtFlags::empty()).ok();
     }
-    Ok(found.map_err(failed)?.into_iter().flatten().collect())
+    found.map_err(failed)
 }
 
 /// Gives a file of ours these rights, where the filesystem sets any.

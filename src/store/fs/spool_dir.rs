@@ -13,7 +13,7 @@ use rustix::fs::Mode;
 use super::answering::{Answering, Wait};
 use super::error::StoreError;
 use super::ids::SpoolId;
-use super::lacks::{self, Lack};
+use super::lacks::{self, Examined, Lack, Rights};
 use super::lock::lock;
 use super::mark::leave_mark;
 use super::open::{self, FileId};
@@ -48,9 +48,10 @@ pub(in crate::store) struct SpoolDir {
     staging_id: FileId,
     /// The permissions of new files.
     mode: Mode,
-    /// What the filesystem lacks. Empty where files cannot even be made just now: the reason is reported when one is to
-    /// be stored.
+    /// What the filesystem lacks, and how files get their rights. Nothing, and the safe way, where files cannot even be made
+    /// just now: the reason is reported when one is to be stored.
     lacks: Vec<Lack>,
+    rights: Rights,
     sinks: Arc<dyn OpenSink>,
     /// Distinguishes this value's files from those that others have left.
     session: u64,
@@ -101,7 +102,7 @@ impl SpoolDir {
         let incoming_id = FileId::of(&incoming).map_err(StoreError::io("look at the directory", &path))?;
         let staging_id = FileId::of(&staging).map_err(StoreError::io("look at the directory", &staging_path))?;
         let (session, next) = (setup::random(), AtomicU64::new(0));
-        let lacks = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
+        let Examined { lacks, rights } = lacks::examine(&staging, &staging_path, mode).unwrap_or_default();
         let incoming = Arc::new(incoming);
         let spool_dir = Self {
             id,
@@ -116,6 +117,7 @@ impl SpoolDir {
             staging_id,
             mode,
             lacks,
+            rights,
             sinks: Arc::new(SinkKind::default()),
             session,
             next,

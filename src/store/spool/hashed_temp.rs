@@ -28,11 +28,26 @@ enum Open {
 }
 
 impl HashedTemp {
+    /// A file of which there is another copy: [committing](crate::store::Committer) it finds out whether the directory is in
+    /// its place.
     pub(in crate::store) fn create(dir: Arc<SpoolDir>, size_hint: u64) -> Result<Self, StoreError> {
+        Self::create_if(dir, size_hint, |_| Ok(()))
+    }
+
+    /// A file of which there may be no other copy: not where the directory is not in its place.
+    pub(in crate::store) fn create_in_place(dir: Arc<SpoolDir>, size_hint: u64) -> Result<Self, StoreError> {
+        Self::create_if(dir, size_hint, SpoolDir::check_place)
+    }
+
+    fn create_if(
+        dir: Arc<SpoolDir>,
+        size_hint: u64,
+        check: fn(&SpoolDir) -> Result<(), StoreError>,
+    ) -> Result<Self, StoreError> {
         let file = if dir.staging_queue().is_some() {
-            Open::Beside(TempBeside::create(&dir, size_hint))
+            Open::Beside(TempBeside::create(&dir, size_hint, check))
         } else {
-            dir.check_place()?;
+            check(&dir)?;
             Open::Here(TempFile::create(dir, size_hint)?)
         };
         Ok(Self { file, running: Fingerprinter::default(), md5: None })

@@ -99,20 +99,23 @@ impl Spool {
     }
 
     /// A new, empty file in the staging area. `size_hint` is how large it is expected to become, in bytes; being wrong
-    /// costs time at most.
+    /// costs time at most. Where another directory has its path by now, it cannot be committed.
+    ///
+    /// # Errors
+    /// Whatever the disk comes up with.
+    pub fn stage(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
+        self.check_answers()?;
+        HashedTemp::create(self.dir.clone(), size_hint)
+    }
+
+    /// As [`stage`](Self::stage) does, for bytes of which there may be no other copy: also where the filesystem has not
+    /// answered lately.
     ///
     /// # Errors
     /// [`StoreError::Displaced`] if another directory has its path by now: nobody would find what is published in this
     /// one. Whatever else the disk comes up with.
-    pub fn stage(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
-        self.check_answers()?;
-        self.stage_only_copy(size_hint)
-    }
-
-    /// As [`stage`](Self::stage) does, for bytes of which there is no other copy: also where the filesystem has not
-    /// answered lately.
     pub fn stage_only_copy(&self, size_hint: u64) -> Result<HashedTemp, StoreError> {
-        HashedTemp::create(self.dir.clone(), size_hint)
+        HashedTemp::create_in_place(self.dir.clone(), size_hint)
     }
 
     /// An error if the filesystem has not answered lately: see [`Spool::open_beside`].

@@ -14,7 +14,8 @@ impl Spool {
     /// # Errors
     /// Whatever the disk comes up with; nothing is published then.
     pub fn publish_own(&self, name: &FileName, bytes: &[u8], time: Duration) -> Result<bool, StoreError> {
-        let mut file = self.stage(bytes.len() as u64)?;
+        self.check_answers()?;
+        let mut file = self.stage_only_copy(bytes.len() as u64)?;
         file.write(bytes)?;
         let (dir, stage) = file.finish()?.hand_over()?;
         dir.set_time(stage, time);

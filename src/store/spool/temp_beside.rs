@@ -31,9 +31,10 @@ enum Progress {
 }
 
 impl TempBeside {
-    pub(super) fn create(dir: &Arc<SpoolDir>, size_hint: u64) -> Self {
+    /// Where `check` finds nothing against it.
+    pub(super) fn create(dir: &Arc<SpoolDir>, size_hint: u64, check: fn(&SpoolDir) -> Result<(), StoreError>) -> Self {
         Self::begin(dir, 0, move |dir| {
-            dir.check_place()?;
+            check(dir)?;
             TempFile::create(Arc::clone(dir), size_hint)
         })
     }

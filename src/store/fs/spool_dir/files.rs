@@ -15,7 +15,7 @@ use crate::proto::{FileName, Fingerprint, quoted};
 use crate::store::fs::compare::{Comparison, compare, fingerprint};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::ids::StageId;
-use crate::store::fs::lacks::{self, flush_directory};
+use crate::store::fs::lacks::{self, Rights, flush_directory};
 use crate::store::fs::open::{self, Found};
 use crate::store::fs::source::Identity;
 
@@ -28,7 +28,7 @@ impl SpoolDir {
     /// An error if a staged file is not in its place.
     pub(in crate::store) fn check_staged(&self, stage: StageId) -> Result<(), StoreError> {
         let found = fs::statat(&self.staging, stage.to_string(), AtFlags::SYMLINK_NOFOLLOW);
-        found.map(drop).map_err(StoreError::io("commit", &self.staged_path(stage)))
+        found.map(drop).map_err(|errno| StoreError::io("commit", &self.staged_path(stage))(errno))
     }
 
     /// Makes a new staged file.
@@ -37,8 +37,10 @@ impl SpoolDir {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let failed = |errno: Errno| StoreError::io("create", &self.staged_path(stage))(errno);
         let file = fs::openat(&self.staging, stage.to_string(), flags, self.mode).map_err(failed)?;
-        // The umask may have taken the group's rights, which the console needs.
-        lacks::set_rights(&file, self.mode).map_err(failed)?;
+        // The console needs the group's.
+        if self.rights == Rights::Afterwards {
+            lacks::set_rights(&file, self.mode).map_err(failed)?;
+        }
         Ok((stage, file.into()))
     }
 
@@ -108,7 +110,8 @@ impl SpoolDir {
 
     /// What file has this name; no directory, link or the like.
     pub(in crate::store) fn look(&self, name: &FileName) -> Result<Option<Identity>, StoreError> {
-        Identity::look(&self.incoming, name).map_err(StoreError::io("look at", &self.published_path(name)))
+        let failed = |errno: Errno| StoreError::io("look at", &self.published_path(name))(errno);
+        Identity::look(&self.incoming, name).map_err(failed)
     }
 
     /// Removes a file of the incoming directory if it still is this one; whether it was.

@@ -1,6 +1,6 @@
 //! Committed files get their names, each agent's in its turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::mem::discriminant;
 use std::time::Instant;
@@ -33,17 +33,21 @@ impl<D: Disk> Engine<D> {
         let ready = queue.ready(now, |spool, name| disk.is_published(spool, name));
         ready.notices.iter().for_each(|notice| self.log_notice(notice));
         let mut placed = Vec::new();
+        let mut in_place = BTreeMap::new();
         for files in ready.agents {
             let waiting: Vec<Intent> = self
                 .journal
                 .read(|state| files.iter().filter_map(|&stage| state.committed.get(stage).cloned()).collect());
             let Some(first) = waiting.first() else { continue };
-            let key = (first.spool, agent(&first.copy.name).into());
+            let spool = first.spool;
+            let key = (spool, agent(&first.copy.name).into());
             // Its first file was in the way, whatever has come after it: tried again at the next look.
             if !ready.is_look && self.failing.agents.contains_key(&key) {
                 continue;
             }
-            let outcome = self.publish_in_order(waiting, now, &mut placed);
+            // Nobody would find what gets its name in a directory that was moved away.
+            let check = in_place.entry(spool).or_insert_with(|| self.disk.check_place(spool)).clone();
+            let outcome = check.and_then(|()| self.publish_in_order(waiting, now, &mut placed));
             self.note_outcome(key, outcome, now);
         }
         if placed.is_empty() {
@@ -82,8 +86,6 @@ impl<D: Disk> Engine<D> {
         placed: &mut Vec<Intent>,
     ) -> Result<(), StoreError> {
         for intent in files {
-            // Nobody would find what gets its name in a directory that was moved away.
-            self.disk.check_place(intent.spool)?;
             match self.publish_file(&intent)? {
                 Placed::As(name) => {
                     self.queue.published(&intent, name, now);
