@@ -47,9 +47,9 @@ pub(super) enum Done {
 pub(super) struct Storage {
     settings: StoreSettings,
     file_mode: u32,
-    root: StorageDir,
+    root: Seen,
     /// Those that filters lead to and that have been used, by the name they have there.
-    dirs: HashMap<PathBuf, StorageDir>,
+    dirs: HashMap<PathBuf, Seen>,
     space: SpaceAccount,
     store_worker: Box<dyn FileStore>,
     background: Background,
@@ -58,6 +58,27 @@ pub(super) struct Storage {
     guesses: Guesses,
     /// When what is stored was last to be counted for somebody who asked.
     count_asked: Option<Instant>,
+}
+
+/// A directory that may be moved or removed at any time, and when it was seen in its place.
+#[derive(Debug)]
+struct Seen {
+    dir: StorageDir,
+    at: Option<Instant>,
+}
+
+impl Seen {
+    fn new(dir: StorageDir) -> Self {
+        Self { dir, at: None }
+    }
+
+    /// Looks once a turn of the loop.
+    fn is_in_place(&mut self, now: Instant) -> bool {
+        if self.at != Some(now) {
+            self.at = self.dir.is_in_place().then_some(now);
+        }
+        self.at.is_some()
+    }
 }
 
 /// Why there is no temporary file for an upload, or no more of it.
@@ -123,7 +144,7 @@ impl Storage {
             background,
             settings,
             file_mode: FILE_MODE & !umask,
-            root: storage,
+            root: Seen::new(storage),
             dirs: HashMap::new(),
             space,
             listings: Listings::default(),
@@ -192,29 +213,31 @@ impl Storage {
         self.settings.rules.permits(who, verb, self.settings.filters.directory_of(name))
     }
 
-    /// The directory that a name belongs to.
-    pub(super) fn dir_of(&mut self, name: &[u8]) -> Result<StorageDir, StoreError> {
-        if !self.root.is_in_place() {
+    /// The directory that a name belongs to; `now` is this turn's time.
+    pub(super) fn dir_of(&mut self, name: &[u8], now: Instant) -> Result<StorageDir, StoreError> {
+        if !self.root.is_in_place(now) {
             self.reopen_root()?;
         }
-        let Some(directory) = self.settings.filters.directory_of(name) else { return Ok(self.root.clone()) };
-        if let Some(dir) = self.dirs.get(directory).filter(|dir| dir.is_in_place()) {
-            return Ok(dir.clone());
+        let Some(directory) = self.settings.filters.directory_of(name) else { return Ok(self.root.dir.clone()) };
+        if let Some(seen) = self.dirs.get_mut(directory)
+            && seen.is_in_place(now)
+        {
+            return Ok(seen.dir.clone());
         }
         // Not the one that somebody has moved away or removed: that would keep files where nobody looks for them.
         self.dirs.remove(directory);
-        let dir = self.root.open_inside(directory, self.file_mode)?;
-        self.dirs.insert(directory.to_owned(), dir.clone());
+        let dir = self.root.dir.open_inside(directory, self.file_mode)?;
+        self.dirs.insert(directory.to_owned(), Seen::new(dir.clone()));
         Ok(dir)
     }
 
     /// Somebody has moved or removed the storage directory or its staging area, and perhaps made another.
     fn reopen_root(&mut self) -> Result<(), StoreError> {
         self.dirs.clear();
-        let root = StorageDir::open(self.root.path(), self.file_mode)?;
+        let root = StorageDir::open(self.root.dir.path(), self.file_mode)?;
         log::warn!("{}: is another directory now, or was tampered with; opened anew", quoted(root.path()));
         self.space.set_storage(&root);
-        self.root = root;
+        self.root = Seen::new(root);
         self.recount();
         Ok(())
     }
@@ -296,7 +319,7 @@ impl Storage {
     /// Whether the disk removes files more slowly than clients take them.
     pub(super) fn is_behind(&self) -> bool {
         let dirs = self.dirs.values().chain([&self.root]);
-        dirs.map(StorageDir::removals).sum::<usize>() > MOST_REMOVALS
+        dirs.map(|seen| seen.dir.removals()).sum::<usize>() > MOST_REMOVALS
     }
 
     /// What the threads have done since the last call, and for whom.

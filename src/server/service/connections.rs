@@ -1,5 +1,6 @@
 //! From a connection's arrival to its end.
 
+use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -148,8 +149,15 @@ impl Service {
     }
 
     fn hand_out(&mut self, done: Vec<(ConnId, Done)>) {
-        for (id, done) in done {
-            self.with_session(id, |session, cx| session.done(done, cx));
+        let mut done = done.into_iter().peekable();
+        while let Some((id, first)) = done.next() {
+            // Together: they are answered together.
+            let further = iter::from_fn(|| done.next_if(|(next, _)| *next == id)).map(|(_, done)| done);
+            let all: Vec<Done> = iter::once(first).chain(further).collect();
+            self.with_session(id, |session, cx| {
+                all.into_iter().try_for_each(|done| session.done(done, cx))?;
+                session.pump(cx)
+            });
         }
     }
 

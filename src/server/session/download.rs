@@ -63,7 +63,7 @@ impl Session {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed, cx);
         }
-        let found = cx.storage.dir_of(name.as_bytes()).and_then(|dir| {
+        let found = cx.storage.dir_of(name.as_bytes(), cx.io.now()).and_then(|dir| {
             let mut removals = dir.pending_removals(Some(&name));
             if !removals.are_done() {
                 return Ok(Found::Pending(removals));
@@ -171,7 +171,7 @@ impl Session {
         if !cx.storage.permits(&self.who(), Verb::Ls, bytes) {
             return self.refuse(bytes, Refusal::NotAllowed, cx);
         }
-        match cx.storage.dir_of(bytes) {
+        match cx.storage.dir_of(bytes, cx.io.now()) {
             Ok(dir) => {
                 let removals = dir.pending_removals(None);
                 self.wait_for(Awaited::Removals(removals), Asked::Listing { word }, cx);
@@ -189,7 +189,7 @@ impl Session {
 
     /// Has what is there listed: what was taken before is removed by now, or is listed.
     fn list(&mut self, word: &ListArg, cx: &mut Context<'_>) -> Result<(), Reason> {
-        match cx.storage.dir_of(word.as_bytes()) {
+        match cx.storage.dir_of(word.as_bytes(), cx.io.now()) {
             Ok(dir) => {
                 Self::clear_deadline(cx);
                 self.task =
@@ -266,15 +266,27 @@ impl Session {
 
     /// Moves bytes of a body from the disk to the connection.
     pub(super) fn supply(&mut self, left: u64, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {
+        let may_gather = self.is_gathering() && self.gathered.has_room(left);
         let Task::Downloading(download) = &mut self.task else { return Ok(Some(PumpOutcome::Blocked)) };
+        let is_gathered = may_gather && matches!(download.supply, Supply::File { .. });
+        if !is_gathered && !self.gathered.write(cx.io)? {
+            return Ok(Some(PumpOutcome::Blocked));
+        }
         // Before the last byte is written: after it, the client may be quicker than we are.
         self.pipelined = !self.moved.is_empty() && cx.io.has_input();
         let sent = match &mut download.supply {
-            Supply::File { file, path } => match cx.io.send_file(file, download.sent, left)? {
-                FileSent::Bytes(count) => count,
-                FileSent::Blocked => 0,
-                FileSent::Short => return Err(Reason::Shortened(path.clone())),
-            },
+            Supply::File { file, path } => {
+                let sent = if is_gathered {
+                    self.gathered.push_file(file, download.sent, left)
+                } else {
+                    cx.io.send_file(file, download.sent, left)
+                };
+                match sent? {
+                    FileSent::Bytes(count) => count,
+                    FileSent::Blocked => 0,
+                    FileSent::Short => return Err(Reason::Shortened(path.clone())),
+                }
+            }
             Supply::Listing(listing) => {
                 let rest = usize::try_from(download.sent)
                     .ok()

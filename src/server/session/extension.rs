@@ -86,7 +86,12 @@ impl PageSupply {
 enum Found {
     Nothing,
     Pending(PendingRemovals),
-    File(Source, StorageDir),
+    /// Another size.
+    Changed,
+    /// The file that was given, as it was.
+    Given(Identity, StorageDir),
+    /// It is to be hashed.
+    Unknown(Source, StorageDir),
 }
 
 impl Session {
@@ -108,7 +113,7 @@ impl Session {
         if !cx.storage.permits(&self.who(), Verb::List, bytes) {
             return self.refuse(bytes, Refusal::NotAllowed, cx);
         }
-        let dir = match cx.storage.dir_of(bytes) {
+        let dir = match cx.storage.dir_of(bytes, cx.io.now()) {
             Ok(dir) => dir,
             Err(error) => return self.refuse_unreadable(bytes, &error, cx),
         };
@@ -123,7 +128,7 @@ impl Session {
 
     /// Has what is there listed, as for `LS`.
     pub(super) fn list_files(&mut self, word: &ListArg, args: PageArgs, cx: &mut Context<'_>) -> Result<(), Reason> {
-        match cx.storage.dir_of(word.as_bytes()) {
+        match cx.storage.dir_of(word.as_bytes(), cx.io.now()) {
             Ok(dir) => {
                 Self::clear_deadline(cx);
                 let wanted = cx.storage.listings().ask(cx.id, dir.clone(), ListingKind::Files);
@@ -180,13 +185,19 @@ impl Session {
         if !cx.storage.permits(&self.who(), Verb::Drop, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed, cx);
         }
-        let found = cx.storage.dir_of(name.as_bytes()).and_then(|dir| {
+        let given = &mut self.given;
+        let found = cx.storage.dir_of(name.as_bytes(), cx.io.now()).and_then(|dir| {
             let mut removals = dir.pending_removals(Some(&name));
             if !removals.are_done() {
                 return Ok(Found::Pending(removals));
             }
             dir.check_removal()?;
-            Ok(dir.find(&name)?.map_or(Found::Nothing, |source| Found::File(source, dir)))
+            match dir.look(&name)? {
+                None => Ok(Found::Nothing),
+                Some(state) if state.identity().size() != size => Ok(Found::Changed),
+                Some(state) if given.remove(&state) => Ok(Found::Given(state.identity(), dir)),
+                Some(_) => Ok(dir.find(&name)?.map_or(Found::Nothing, |source| Found::Unknown(source, dir))),
+            }
         });
         match found {
             Ok(Found::Pending(removals)) => {
@@ -194,11 +205,9 @@ impl Session {
                 Ok(())
             }
             Ok(Found::Nothing) => self.refuse(name.as_bytes(), Refusal::Missing, cx),
-            Ok(Found::File(source, _)) if source.size() != size => self.refuse(name.as_bytes(), Refusal::Changed, cx),
-            Ok(Found::File(source, dir)) if self.given.remove(&source.state()) => {
-                self.drop_file(dir, name, source.identity(), cx)
-            }
-            Ok(Found::File(source, dir)) => {
+            Ok(Found::Changed) => self.refuse(name.as_bytes(), Refusal::Changed, cx),
+            Ok(Found::Given(identity, dir)) => self.drop_file(dir, name, identity, cx),
+            Ok(Found::Unknown(source, dir)) => {
                 Self::clear_deadline(cx);
                 let wanted = cx.storage.hash(cx.id, self.client(), dir.clone(), source);
                 self.task = Task::Hashing { purpose: Hashing::Drop { dir, name, hash }, _wanted: wanted };
@@ -256,7 +265,7 @@ impl Session {
         if !cx.storage.permits(&self.who(), Verb::Put, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed, cx);
         }
-        let dir = match cx.storage.dir_of(name.as_bytes()) {
+        let dir = match cx.storage.dir_of(name.as_bytes(), cx.io.now()) {
             Ok(dir) => dir,
             Err(error) => return self.refuse_unreadable(name.as_bytes(), &error, cx),
         };
@@ -275,7 +284,10 @@ impl Session {
         hash: ContentHash,
         cx: &mut Context<'_>,
     ) -> Result<(), Reason> {
-        let found = cx.storage.dir_of(name.as_bytes()).and_then(|dir| Ok(dir.find(&name)?.map(|source| (source, dir))));
+        let found = cx
+            .storage
+            .dir_of(name.as_bytes(), cx.io.now())
+            .and_then(|dir| Ok(dir.find(&name)?.map(|source| (source, dir))));
         match found {
             Ok(Some((source, dir))) => {
                 Self::clear_deadline(cx);

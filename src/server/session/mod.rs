@@ -15,6 +15,7 @@
 
 mod download;
 mod extension;
+mod gathered;
 mod moved;
 mod task;
 mod upload;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use self::extension::{KeptList, PageArgs};
+use self::gathered::Gathered;
 pub(super) use self::moved::MovedFile;
 use self::task::{Asked, Awaited, Task};
 use super::Reason;
@@ -92,6 +94,7 @@ pub(super) struct Session {
     peer: SocketAddr,
     certificate: Option<Box<Certificate>>,
     machine: Server,
+    gathered: Gathered,
     task: Task,
     moved: Vec<MovedFile>,
     /// Files that were given with `GET`, as they were: a `DROP` need not read them again.
@@ -113,6 +116,7 @@ impl Session {
             peer,
             certificate: tls.and_then(|tls| Certificate::of(tls, is_verified)).map(Box::new),
             machine: Server::new(policy),
+            gathered: Gathered::default(),
             task: Task::Idle,
             moved: Vec::new(),
             given: HashSet::new(),
@@ -125,7 +129,7 @@ impl Session {
 
     /// Whether nothing is under way: such a session can be ended without a loss to its client.
     pub(super) fn is_resting(&self) -> bool {
-        matches!(self.task, Task::Idle) && !self.machine.owes_answers()
+        matches!(self.task, Task::Idle) && !self.machine.owes_answers() && self.gathered.is_empty()
     }
 
     /// Whether it is our turn: the client is not to blame for what takes its time.
@@ -154,7 +158,7 @@ impl Session {
                 format!("the last {} of {}", Count(left, "byte"), upload.name())
             }
             (Want::Supply(left), _) => format!("that it takes the last {} it asked for", Count(left, "byte")),
-            _ if !self.machine.transmit().is_empty() => "that it takes our answer".into(),
+            _ if !self.machine.transmit().is_empty() || !self.gathered.is_empty() => "that it takes our answer".into(),
             _ => "the next command".into(),
         }
     }
@@ -175,7 +179,11 @@ impl Session {
 
     /// Goes on for as long as the socket and the budget let it. Then the client gets what was written: it may wait for that.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        let outcome = self.go_on(cx)?;
+        let outcome = self.go_on(cx);
+        // Also where it fails: what was answered before is the client's.
+        let written = self.gathered.write(cx.io);
+        let outcome = outcome?;
+        written?;
         cx.io.flush()?;
         Ok(outcome)
     }
@@ -222,8 +230,8 @@ impl Session {
         }
     }
 
-    /// Goes on with what a thread has done.
-    pub(super) fn done(&mut self, done: Done, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+    /// Takes what a thread has done; to be [pumped](Self::pump) then.
+    pub(super) fn done(&mut self, done: Done, cx: &mut Context<'_>) -> Result<(), Reason> {
         match (done, std::mem::replace(&mut self.task, Task::Idle)) {
             (Done::Stored(result), Task::Storing { name, size, replaces }) => {
                 self.stored(&name, (size, replaces), result, cx)?;
@@ -241,7 +249,7 @@ impl Session {
             }
             (_, task) => self.task = task,
         }
-        self.pump(cx)
+        Ok(())
     }
 
     fn client(&self) -> IpAddr {
@@ -268,8 +276,18 @@ impl Session {
         }
     }
 
-    /// Whether all of the protocol's bytes are written.
+    /// Whether all of the protocol's bytes are written, or gathered with what follows.
     fn transmit(&mut self, io: &mut dyn Connection) -> Result<bool, Reason> {
+        if self.is_gathering() {
+            let answer = self.machine.transmit();
+            let count = answer.len();
+            self.gathered.push(answer);
+            self.machine.transmitted(count);
+            return Ok(self.gathered.has_room(0) || self.gathered.write(io)?);
+        }
+        if !self.gathered.write(io)? {
+            return Ok(false);
+        }
         while !self.machine.transmit().is_empty() {
             match io.write(self.machine.transmit())? {
                 0 => return Ok(false),
@@ -277,6 +295,12 @@ impl Session {
             }
         }
         Ok(true)
+    }
+
+    /// Whether what is written may wait for the end of this turn. Where a file is to go once its client has it, it may not:
+    /// what the client has had is judged by what was written.
+    fn is_gathering(&self) -> bool {
+        self.moved.is_empty() && matches!(self.machine.want(), Want::Line | Want::Decision | Want::Supply(_))
     }
 
     fn read_line(&mut self, cx: &mut Context<'_>) -> Result<Option<PumpOutcome>, Reason> {

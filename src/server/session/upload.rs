@@ -47,7 +47,7 @@ impl Session {
         if !cx.storage.permits(&self.who(), verb, name.as_bytes()) {
             return self.refuse(name.as_bytes(), Refusal::NotAllowed, cx);
         }
-        let dir = match cx.storage.dir_of(name.as_bytes()) {
+        let dir = match cx.storage.dir_of(name.as_bytes(), cx.io.now()) {
             Ok(dir) => dir,
             Err(error) => {
                 return self.take(verb, name, size, (Condition::None, Sink::RejectAfterBody(error)), cx);

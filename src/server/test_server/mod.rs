@@ -77,12 +77,12 @@ impl TestSession {
                 for (id, listed) in cx.storage.listings().go_on(cx.io.now()) {
                     assert_eq!(id, self.id, "nobody else waits for a listing");
                     let listed = listed.map(|listing| reordered(listing, disk));
-                    pause = self.session.done(Done::Listed(listed), cx);
+                    pause = go_on(&mut self.session, Done::Listed(listed), cx);
                 }
             } else if cx.storage.is_hashing() {
                 for (id, done) in cx.storage.done() {
                     match done {
-                        Done::Hashed(_) if id == self.id => pause = self.session.done(done, cx),
+                        Done::Hashed(_) if id == self.id => pause = go_on(&mut self.session, done, cx),
                         // Of a session that is gone.
                         Done::Hashed(_) => {}
                         other => unreported.push((id, other)),
@@ -178,7 +178,7 @@ impl TestServer {
         let mut cx = Context { id: session.id, io, storage, limits: &self.limits, log, status };
         let pause = at_site(&self.disk, || {
             let pause = match mine {
-                Some(done) => session.session.done(done, &mut cx),
+                Some(done) => go_on(&mut session.session, done, &mut cx),
                 None => session.session.pump(&mut cx),
             };
             session.look_up(pause, &mut cx, &self.disk, unreported)
@@ -245,4 +245,10 @@ impl FileStore for ModelStoreWorker {
     }
 
     fn stop(self: Box<Self>) {}
+}
+
+/// Lets a session go on with what a thread has done.
+fn go_on(session: &mut Session, done: Done, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+    session.done(done, cx)?;
+    session.pump(cx)
 }

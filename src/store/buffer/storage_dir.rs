@@ -15,7 +15,7 @@ use crate::store::fs::error::StoreError;
 use crate::store::fs::lacks::{Lack, lacks_of};
 use crate::store::fs::setup::{self, Staging};
 use crate::store::fs::sink::{OpenSink, SinkKind};
-use crate::store::fs::source::{Identity, Source};
+use crate::store::fs::source::{FileState, Identity, Source};
 use crate::store::fs::spool_dir::SpoolDir;
 use crate::store::fs::temp_file::TempFile;
 
@@ -171,8 +171,16 @@ impl StorageDir {
         // it.
         let removed = self.under_way.get(name);
         let found = Source::open(self.dir.incoming(), name.clone())
-            .map_err(StoreError::io("open", &self.dir.published_path(name)))?;
+            .map_err(|errno| StoreError::io("open", &self.dir.published_path(name))(errno))?;
         Ok(found.filter(|source| removed != Some(source.identity())))
+    }
+
+    /// The state of the file that [`find`](Self::find) would open.
+    pub fn look(&self, name: &FileName) -> Result<Option<FileState>, StoreError> {
+        let removed = self.under_way.get(name);
+        let found = FileState::look(self.dir.incoming(), name)
+            .map_err(|errno| StoreError::io("look at", &self.dir.published_path(name))(errno))?;
+        Ok(found.filter(|state| removed != Some(state.identity())))
     }
 
     /// The bytes of the file that one of this name would replace. `None` if there is none, or it cannot be seen.

@@ -93,6 +93,20 @@ impl Source {
 }
 
 impl FileState {
+    /// That of the file of this name, as for [`Source::open`].
+    pub(in crate::store) fn look(dir: &OwnedFd, name: &FileName) -> Result<Option<Self>, Errno> {
+        match fs::statat(dir, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode).is_file().then(|| Self::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Which file it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
     fn of(stat: &Stat) -> Self {
         Self { identity: Identity::of(stat), changed: (stat.st_ctime, stat.st_ctime_nsec.cast_signed()) }
     }
@@ -113,11 +127,7 @@ impl Identity {
 
     /// The file of this name, as for [`Source::open`].
     pub(in crate::store) fn look(dir: &OwnedFd, name: &FileName) -> Result<Option<Self>, Errno> {
-        match fs::statat(dir, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode).is_file().then(|| Self::of(&stat))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        }
+        Ok(FileState::look(dir, name)?.map(|found| found.identity))
     }
 
     fn of(stat: &Stat) -> Self {
