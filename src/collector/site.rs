@@ -88,6 +88,8 @@ enum Dialect {
     Stock(Instant),
     /// The extension as well, of which it can do this.
     Extended(Capabilities),
+    /// The extension as well, when it was asked last but one; the last connection has ended at the question.
+    Doubtful(Capabilities),
 }
 
 /// How soon a stock server is asked again whether it is one.
@@ -274,7 +276,7 @@ impl Site {
         let is_of_use = self.settings.extension && self.settings.delivery == Delivery::Safe;
         is_of_use
             && match self.dialect {
-                Dialect::Unknown | Dialect::Extended(_) => true,
+                Dialect::Unknown | Dialect::Extended(_) | Dialect::Doubtful(_) => true,
                 Dialect::Stock(asked) => now.saturating_duration_since(asked) >= ASK_AGAIN,
             }
     }
@@ -282,7 +284,7 @@ impl Site {
     /// What its server understands, as far as is known.
     pub(super) fn protocol_spoken(&self) -> Protocol {
         match self.dialect {
-            Dialect::Unknown => Protocol::Unknown,
+            Dialect::Unknown | Dialect::Doubtful(_) => Protocol::Unknown,
             Dialect::Stock(_) => Protocol::Stock,
             Dialect::Extended(_) => Protocol::Extension,
         }
@@ -293,10 +295,21 @@ impl Site {
         matches!(self.dialect, Dialect::Extended(_))
     }
 
+    /// Whether commands go behind that question before it is answered: the site is known to speak the extension. Not where
+    /// compression is to be asked for next, behind which nothing may stand.
+    pub(super) fn is_asked_ahead(&self, now: Instant) -> bool {
+        self.is_extended() && self.is_to_be_asked(now) && !self.is_to_be_compressed()
+    }
+
     /// Whether a connection to it is to be compressed.
     pub(super) fn is_to_be_compressed(&self) -> bool {
         self.settings.compression
-            && matches!(self.dialect, Dialect::Extended(capabilities) if capabilities.has(Capability::Deflate))
+            && match self.dialect {
+                Dialect::Extended(capabilities) | Dialect::Doubtful(capabilities) => {
+                    capabilities.has(Capability::Deflate)
+                }
+                Dialect::Unknown | Dialect::Stock(_) => false,
+            }
     }
 
     /// The site has said what it can do beyond stock's commands, if anything. A change is logged.
@@ -309,14 +322,16 @@ impl Site {
                 info!("site={} speaks the extension: files are asked for ahead", self.shown());
                 self.log_compression();
             }
-            (Dialect::Extended(_), true) if self.is_to_be_compressed() != compressed_before => self.log_compression(),
-            (Dialect::Extended(_), false) => {
+            (Dialect::Extended(_) | Dialect::Doubtful(_), true) if self.is_to_be_compressed() != compressed_before => {
+                self.log_compression();
+            }
+            (Dialect::Extended(_) | Dialect::Doubtful(_), false) => {
                 info!(
                     "site={} does not speak the extension any more: it is collected from as from stock",
                     self.shown()
                 );
             }
-            (Dialect::Unknown | Dialect::Stock(_), false) | (Dialect::Extended(_), true) => {}
+            (Dialect::Unknown | Dialect::Stock(_), false) | (Dialect::Extended(_) | Dialect::Doubtful(_), true) => {}
         }
     }
 
@@ -337,8 +352,9 @@ impl Site {
     pub(super) fn did_not_say(&mut self) {
         let since = self.running.as_ref().map(|running| running.since);
         self.dialect = match (self.dialect, since) {
-            (Dialect::Unknown | Dialect::Stock(_), Some(since)) => Dialect::Stock(since),
-            _ => Dialect::Unknown,
+            (Dialect::Extended(capabilities), _) => Dialect::Doubtful(capabilities),
+            (_, Some(since)) => Dialect::Stock(since),
+            (_, None) => Dialect::Unknown,
         };
     }
 

@@ -4,7 +4,7 @@
 use super::client_driver::read_line;
 use super::{ByteStream, Compressible, CompressionPlace, DriverError, Failure, Read};
 use crate::proto::extension::{ExtensionCommand, PipelinedClient, PipelinedEvent};
-use crate::proto::{Error, Want};
+use crate::proto::{Error, PasswordDigest, Want};
 
 /// A client's session in which commands are sent ahead, and the moving of its bytes.
 ///
@@ -20,7 +20,7 @@ pub struct PipelinedDriver {
 }
 
 impl PipelinedDriver {
-    /// A session on a connection on which nothing is under way, and whose peer speaks the extension.
+    /// A session on a connection on which nothing is under way, and whose peer speaks the extension, or did.
     pub fn new() -> Self {
         Self::default()
     }
@@ -38,6 +38,11 @@ impl PipelinedDriver {
     /// What has happened, oldest first.
     pub fn poll_event(&mut self) -> Option<PipelinedEvent> {
         self.client.poll_event()
+    }
+
+    /// Gives the password: [`PipelinedClient::login`].
+    pub fn login(&mut self, password: PasswordDigest) -> Result<(), Error> {
+        self.client.login(password)
     }
 
     /// Gives a command, whatever is due: [`PipelinedClient::command`].

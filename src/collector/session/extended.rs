@@ -2,6 +2,8 @@
 //! whatever its round trip.
 //!
 //! ```text
+//! Greeting    PASS, on a new connection to a site that is known to speak the extension: what follows goes behind it at once
+//! Asking      does it still? What goes behind that means nothing to a site that does not
 //! Compressing DEFLATE, where that is wanted: before all else, and nothing behind it before it is answered
 //! Listing     in pages, oldest first
 //! Fetching    GET: stage → committer
@@ -28,8 +30,8 @@ use crate::collector::ports::Connection;
 use crate::collector::reason::BodyProgress;
 use crate::collector::site::Site;
 use crate::net::{PipelinedDriver, Read};
-use crate::proto::extension::ExtensionCommand;
-use crate::proto::{FileName, Want};
+use crate::proto::extension::{Capabilities, ExtensionCommand};
+use crate::proto::{FileName, PasswordDigest, Want};
 use crate::store::HashedTemp;
 use crate::sync::{Assignment, ConnectionKey, DeleteAssignment, Step};
 
@@ -49,7 +51,7 @@ pub(in crate::collector) struct ExtendedSession {
     /// The connection's, among those of a round.
     key: ConnectionKey,
     driver: PipelinedDriver,
-    preface: Preface,
+    opening: Opening,
     /// What the site was asked, in the order of its answers.
     tasks: VecDeque<Task>,
     is_parked: bool,
@@ -59,22 +61,27 @@ pub(in crate::collector) struct ExtendedSession {
     is_held: bool,
 }
 
-/// What is asked before anything else.
+/// How far the connection's beginning has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Preface {
-    None,
-    /// That the connection be compressed.
+pub(super) enum Opening {
+    /// The site is known to speak the extension: whether it still does is to be asked first.
+    Question,
+    /// That the connection be compressed is to be asked first.
     Compression,
+    /// What was to be asked first is.
+    Done,
+    /// The site does not speak the extension any more: nothing that stood behind the question is done.
+    NotSpoken,
 }
 
 impl ExtendedSession {
     /// On a connection on which nothing is under way.
-    pub(super) fn new(site: usize, key: ConnectionKey, preface: Preface) -> Self {
+    pub(super) fn new(site: usize, key: ConnectionKey, opening: Opening) -> Self {
         Self {
             site,
             key,
             driver: PipelinedDriver::new(),
-            preface,
+            opening,
             tasks: VecDeque::new(),
             is_parked: false,
             standing: Reuse::Fresh,
@@ -88,8 +95,11 @@ impl ExtendedSession {
         if self.is_parked {
             return Ok(Some(PumpOutcome::Waiting));
         }
-        if std::mem::replace(&mut self.preface, Preface::None) == Preface::Compression {
-            self.ask_for_compression(cx)?;
+        match std::mem::replace(&mut self.opening, Opening::Done) {
+            Opening::Question => self.ask_whether_spoken(cx)?,
+            Opening::Compression => self.ask_for_compression(cx)?,
+            Opening::Done => {}
+            Opening::NotSpoken => return Ok(Some(PumpOutcome::Dropped)),
         }
         if let Some(Task::Compressing) = self.tasks.front() {
             return Ok(Some(PumpOutcome::Blocked));
@@ -119,6 +129,36 @@ impl ExtendedSession {
             self.command(&command, cx)?;
         }
         Ok(None)
+    }
+
+    /// Asks, after the password where there is one, and does not wait for the answer.
+    fn ask_whether_spoken(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+        cx.io.set_deadline(Some(cx.site.settings.timeout));
+        if let Some(password) = &cx.site.settings.password {
+            let given = self.driver.login(PasswordDigest::of(password));
+            given.map_err(|error| cx.site.protocol(error))?;
+            self.tasks.push_back(Task::Greeting);
+        }
+        self.tasks.push_back(Task::Asking);
+        self.command(&ExtensionCommand::Capabilities, cx)
+    }
+
+    /// The site has said what it can do beyond stock's commands, if anything.
+    fn speaks(&mut self, capabilities: Option<Capabilities>, cx: &mut Context<'_>) {
+        cx.site.speaks(capabilities, cx.io.now());
+        if !cx.site.is_extended() {
+            self.opening = Opening::NotSpoken;
+            self.take_back(cx.site);
+        }
+    }
+
+    /// What the site was asked goes back as it was: it has begun with nothing of it, or a deletion is asked for once more.
+    fn take_back(&mut self, site: &mut Site) {
+        while let Some(task) = self.tasks.pop_back() {
+            if let Some(assignment) = task.into_assignment() {
+                site.returned(assignment);
+            }
+        }
     }
 
     /// Asks for it, unless so many connections are compressed that there is no memory for one more.
@@ -197,6 +237,11 @@ impl ExtendedSession {
         Ok(answers)
     }
 
+    /// Whether the site has not said yet that it still speaks the extension: then it has begun with nothing else.
+    fn awaits_whether_spoken(&self) -> bool {
+        matches!(self.tasks.front(), Some(Task::Greeting | Task::Asking))
+    }
+
     /// Whether the next answer is a file.
     fn brings_file(&self) -> bool {
         matches!(self.tasks.front(), Some(Task::Fetching(_)))
@@ -213,6 +258,9 @@ impl ExtendedSession {
         let (mut answers, cost) = (0, self.cost());
         loop {
             let pause = self.ask_ahead(cx)?;
+            if pause == Some(PumpOutcome::Dropped) {
+                return Ok(PumpOutcome::Dropped);
+            }
             // The site may take no more before it has answered: what comes is read all the same.
             self.driver.transmit(cx.io)?;
             let has_come = match self.driver.want() {
@@ -278,7 +326,7 @@ impl Conversation for ExtendedSession {
     }
 
     fn may_end(&self) -> bool {
-        self.standing == Reuse::Reused
+        self.standing == Reuse::Reused || self.awaits_whether_spoken()
     }
 
     fn is_ready(&self) -> bool {
@@ -289,7 +337,7 @@ impl Conversation for ExtendedSession {
         match self.tasks.front() {
             Some(Task::Fetching(fetch)) => fetch.is_under_way(),
             Some(Task::Deleting(_)) => true,
-            Some(Task::Compressing | Task::Listing(_) | Task::Passing) | None => false,
+            Some(Task::Greeting | Task::Asking | Task::Compressing | Task::Listing(_) | Task::Passing) | None => false,
         }
     }
 
@@ -304,13 +352,15 @@ impl Conversation for ExtendedSession {
         match self.tasks.front()? {
             Task::Fetching(fetch) => Some((fetch.name(), fetch.came())),
             Task::Deleting(delete) => Some((delete.name(), BodyProgress::Nothing)),
-            Task::Compressing | Task::Listing(_) | Task::Passing => None,
+            Task::Greeting | Task::Asking | Task::Compressing | Task::Listing(_) | Task::Passing => None,
         }
     }
 
     fn awaited(&self) -> String {
         let of = match self.tasks.front() {
             Some(Task::Listing(_)) => "the listing".into(),
+            Some(Task::Greeting) => "the password".into(),
+            Some(Task::Asking) => "the extension".into(),
             Some(Task::Compressing) => "compression".into(),
             _ => self.file().map_or_else(|| "the session".into(), |(name, _)| name.to_string()),
         };
@@ -336,12 +386,12 @@ impl Conversation for ExtendedSession {
     }
 
     fn abandon(&mut self, site: &mut Site, _: &mut CommitQueue) {
-        let first = self.tasks.pop_front();
-        while let Some(task) = self.tasks.pop_back() {
-            if let Some(assignment) = task.into_assignment() {
-                site.returned(assignment);
-            }
+        if self.awaits_whether_spoken() {
+            site.did_not_say();
+            return self.take_back(site);
         }
+        let first = self.tasks.pop_front();
+        self.take_back(site);
         match first.and_then(Task::into_assignment) {
             // It may be done: the next one asks again, and hears that it is.
             Some(delete @ Assignment::Delete(_)) => site.returned(delete),

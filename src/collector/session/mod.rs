@@ -135,10 +135,12 @@ impl Session {
 
     /// The connection stands: the password first, where there is one.
     pub(super) fn opened(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
-        match self {
-            Self::Stock(session) => session.opened(cx),
-            Self::Ahead(_) | Self::Extended(_) => Ok(()),
+        let Self::Stock(session) = self else { return Ok(()) };
+        match session.known_extended(cx) {
+            Some(extended) => *self = Self::Extended(Box::new(extended)),
+            None => return session.opened(cx),
         }
+        Ok(())
     }
 
     /// Goes on for as long as the socket, the budget and the round let it.

@@ -22,7 +22,7 @@ use std::time::Instant;
 use super::ahead::AheadSession;
 use super::body::Body;
 use super::delete::Delete;
-use super::extended::{ExtendedSession, Preface};
+use super::extended::{ExtendedSession, Opening};
 use super::fetch::Fetch;
 use super::listing::ListingTask;
 use super::task::Task;
@@ -84,9 +84,15 @@ impl StockSession {
     /// What goes on from here, if the site has said that it speaks the extension.
     pub(super) fn extended(&self, site: &Site) -> Option<ExtendedSession> {
         (self.state == State::Extended).then(|| {
-            let preface = if site.is_to_be_compressed() { Preface::Compression } else { Preface::None };
-            ExtendedSession::new(self.site, self.key, preface)
+            let opening = if site.is_to_be_compressed() { Opening::Compression } else { Opening::Done };
+            ExtendedSession::new(self.site, self.key, opening)
         })
+    }
+
+    /// What is spoken on the new connection instead, if the site is known to speak the extension.
+    pub(super) fn known_extended(&self, cx: &Context<'_>) -> Option<ExtendedSession> {
+        let is_known = cx.site.is_asked_ahead(cx.io.now());
+        is_known.then(|| ExtendedSession::new(self.site, self.key, Opening::Question))
     }
 
     /// What a session about something else goes on with, where nothing is under way.

@@ -63,7 +63,7 @@
 //! A client may remember a server's answer from one connection to the next and send its first commands behind `PASS` and the
 //! question, without waiting. A server that has become stock since then answers the question with its `RECV ERR`, or not at
 //! all, and closes; none of the commands behind it is stock's, so nothing is done. The client then forgets what it
-//! remembers, connects anew and waits for the answer.
+//! remembers, connects anew and waits for the answer. (`DEFLATE` is no such command: it waits, as [below](#deflate).)
 //!
 //! # Order
 //! Commands of the extension may be sent ahead: the next one before the last one is answered. Answers come in the commands'

@@ -14,6 +14,10 @@ use crate::sync::{Assignment, DeleteAssignment};
 
 /// What the site was asked.
 pub(super) enum Task {
+    /// The password.
+    Greeting,
+    /// Does it still speak the extension?
+    Asking,
     Compressing,
     Listing(Box<PagedListing>),
     Fetching(Box<Fetch>),
@@ -27,7 +31,7 @@ impl Task {
         match self {
             Self::Listing(listing) => listing.feed(bytes, site),
             Self::Fetching(fetch) => fetch.take_body(bytes),
-            Self::Compressing | Self::Deleting(_) | Self::Passing => {}
+            Self::Greeting | Self::Asking | Self::Compressing | Self::Deleting(_) | Self::Passing => {}
         }
     }
 
@@ -35,7 +39,12 @@ impl Task {
     pub(super) fn has_room(&mut self) -> bool {
         match self {
             Self::Fetching(fetch) => fetch.has_room(),
-            Self::Compressing | Self::Listing(_) | Self::Deleting(_) | Self::Passing => true,
+            Self::Greeting
+            | Self::Asking
+            | Self::Compressing
+            | Self::Listing(_)
+            | Self::Deleting(_)
+            | Self::Passing => true,
         }
     }
 
@@ -44,7 +53,7 @@ impl Task {
             Self::Listing(listing) => Some(Assignment::List(listing.into_assignment())),
             Self::Fetching(fetch) => Some(Assignment::Fetch(fetch.into_assignment())),
             Self::Deleting(delete) => Some(Assignment::Delete(delete)),
-            Self::Compressing | Self::Passing => None,
+            Self::Greeting | Self::Asking | Self::Compressing | Self::Passing => None,
         }
     }
 }
@@ -58,6 +67,15 @@ impl ExtendedSession {
         cx: &mut Context<'_>,
     ) -> Result<Option<Task>, Reason> {
         match (task, event) {
+            (Task::Greeting, PipelinedEvent::Refused { .. }) => Err(Reason::PasswordRefused),
+            (Task::Asking, PipelinedEvent::Capabilities(capabilities)) => {
+                self.speaks(Some(*capabilities), cx);
+                Ok(None)
+            }
+            (Task::Asking, PipelinedEvent::NotSpoken(_)) => {
+                self.speaks(None, cx);
+                Ok(None)
+            }
             (Task::Compressing, PipelinedEvent::Refused { refusal, .. }) => {
                 debug!("site={} does not compress this connection: {refusal}", cx.site.shown());
                 Ok(None)

@@ -1,9 +1,15 @@
 //! What is asked for in the extension, and what is made of the answers.
 
 use super::*;
+use crate::proto::Secret;
 use crate::sync::Tally;
 
+const QUESTION: &str = "RECV <?caps>\n";
+
 const CAPS: &str = "CAPS 1 PIPELINE GET LIST DROP PUT BLAKE3\n";
+
+/// What stock says to the question.
+const NOT_SPOKEN: &str = "RECV ERR (file has an invalid file name)\n";
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("a.{}.data", 1_700_000_000 + number)).collect()
@@ -65,6 +71,27 @@ impl Scene {
     fn abandon(&mut self) {
         self.session.abandon(&mut self.site, &mut self.commit_queue);
         self.session = Session::new(0, ConnectionKey(1));
+    }
+
+    /// The next connection stands. What the site is asked there before it has answered anything.
+    fn reconnects(&mut self) -> String {
+        self.session = Session::new(0, ConnectionKey(1));
+        self.asks_for(|scene| {
+            let Scene { session, end, site, commit_queue, .. } = scene;
+            session.opened(&mut Context { io: end, site, commit_queue }).unwrap();
+            scene.hears("");
+        })
+    }
+
+    /// The connection has ended in whatever way.
+    fn is_cut_off_after(&mut self, text: &str) -> Result<PumpOutcome, Reason> {
+        self.end.input.extend(text.as_bytes());
+        self.end.is_ended = true;
+        let Self { session, end, site, commit_queue, .. } = self;
+        let outcome = session.pump(&mut Context { io: end, site, commit_queue });
+        self.end.input.clear();
+        self.end.is_ended = false;
+        outcome
     }
 
     fn tally(&self) -> Tally {
@@ -201,14 +228,9 @@ fn what_had_not_come_when_the_connection_ended_is_asked_for_again_in_order() {
     assert_eq!(scene.session.file().map(|(name, _)| name.to_string()), Some(names[1].clone()));
     scene.abandon();
     assert_eq!((scene.tally().left, scene.site.history.failures(&names[1].parse::<FileName>().unwrap())), (2, 1));
-    let Scene { session, end, site, commit_queue, .. } = &mut scene;
-    session.opened(&mut Context { io: end, site, commit_queue }).unwrap();
-    scene.hears("");
-    assert!(scene.is_asked("RECV <?caps>\n"));
-    scene.hears(CAPS);
-    let asked = scene.asks_for(|_| ());
+    let asked = scene.reconnects();
     let left = "what its agent wrote later must not overtake it";
-    assert_eq!(asked, format!("GET <{}>\nGET <{}>\n", names[2], names[4]), "{left}");
+    assert_eq!(asked, format!("{QUESTION}GET <{}>\nGET <{}>\n", names[2], names[4]), "{left}");
 }
 
 #[test]
@@ -220,15 +242,71 @@ fn a_deletion_whose_answer_is_lost_is_asked_for_again() {
     scene.hears("");
     assert!(scene.is_asked(&drop_of(&names[0])));
     scene.abandon();
-    let Scene { session, end, site, commit_queue, .. } = &mut scene;
-    session.opened(&mut Context { io: end, site, commit_queue }).unwrap();
-    scene.hears("");
-    scene.hears(CAPS);
-    let asked = scene.asks_for(|_| ());
-    assert_eq!(asked, drop_of(&names[0]));
+    assert_eq!(scene.reconnects(), format!("{QUESTION}{}", drop_of(&names[0])));
     assert_eq!(*scene.orders.forgotten.borrow(), []);
+    scene.hears(CAPS);
     scene.hears("DROP ERR (file does not exist)\n");
     assert_eq!(*scene.orders.forgotten.borrow(), [Fingerprint::of(b"000")]);
+}
+
+#[test]
+fn a_site_that_is_known_to_speak_it_is_not_waited_for_on_the_next_connection() {
+    // What an agent wrote later must not overtake what did not come.
+    let names = ["a.1700000000.data", "b.1700000001.data"].map(String::from);
+    let password = Some(Secret::new(b"s3cret".to_vec()));
+    for (password, first) in [(None, ""), (password, "PASS 703b089710823916d4bb7ff2deff4d8f\n")] {
+        let mut scene = Scene::extended(&names);
+        scene.abandon();
+        scene.site.settings.password = password;
+        assert_eq!(scene.reconnects(), format!("{first}{QUESTION}GET <{}>\n", names[1]));
+        let greeted = if first.is_empty() { "" } else { "PASS OK\n" };
+        scene.hears(&format!("{greeted}{CAPS}{}", file(&names[1])));
+        assert_eq!(*scene.orders.published.borrow(), [Fingerprint::of(b"001")]);
+    }
+}
+
+#[test]
+fn what_stands_behind_the_question_is_not_lost_where_the_site_has_become_stock() {
+    let names = names(3);
+    for answer in [NOT_SPOKEN, "", "PASS OK", "CAPS 1 GET LIST\n"] {
+        let mut scene = Scene::extended(&names);
+        scene.hears(&names.iter().map(|name| file(name)).collect::<String>());
+        scene.abandon();
+        scene.commit();
+        assert!(scene.reconnects().starts_with(&format!("{QUESTION}DROP ")));
+        let outcome = scene.is_cut_off_after(answer);
+        let asked = if let Ok(outcome) = outcome {
+            assert_eq!(outcome, PumpOutcome::Dropped, "{answer}");
+            scene.reconnects()
+        } else {
+            assert!(scene.session.may_end(), "{answer}: the site is not at fault");
+            scene.abandon();
+            assert_eq!(scene.reconnects(), QUESTION, "it is waited for now");
+            scene.asks_for(|scene| scene.hears(NOT_SPOKEN))
+        };
+        assert!(asked.starts_with(&format!("MV <{}>\n", names[0])), "{answer}: {asked}");
+        let running = scene.site.running.as_ref().unwrap();
+        assert_eq!((scene.tally().collected, running.failure.is_none()), (3, true), "{answer}");
+        assert!(!scene.site.is_to_be_asked(scene.end.now));
+    }
+}
+
+#[test]
+fn a_site_whose_connection_breaks_at_the_question_and_that_speaks_it_still_goes_on_as_before() {
+    let names = names(1);
+    let mut scene = Scene::extended(&names);
+    scene.hears(&file(&names[0]));
+    scene.abandon();
+    scene.commit();
+    for _ in 0..3 {
+        assert_eq!(scene.reconnects(), format!("{QUESTION}{}", drop_of(&names[0])));
+        assert!(scene.is_cut_off_after("").is_err() && scene.session.may_end());
+        scene.abandon();
+        assert_eq!(scene.reconnects(), QUESTION);
+        assert_eq!(scene.asks_for(|scene| scene.hears(CAPS)), drop_of(&names[0]));
+        scene.abandon();
+    }
+    assert_eq!(scene.tally().collected, 1);
 }
 
 #[test]
