@@ -63,7 +63,7 @@ impl AheadDriver {
     /// # Errors
     /// [`DriverError::Net`]; [`DriverError::Protocol`] as by [`AheadClient::handle_input`] and [`AheadClient::handle_eof`].
     pub fn read_line(&mut self, io: &mut dyn ByteStream) -> Result<Read, DriverError> {
-        let read = read_line(io, |bytes| self.client.handle_input(bytes))?;
+        let read = read_line(io, LINE, |bytes| self.client.handle_input(bytes))?;
         self.check_end(read)
     }
 

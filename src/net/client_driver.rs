@@ -100,7 +100,7 @@ impl ClientDriver {
     /// # Errors
     /// [`DriverError::Net`]; [`DriverError::Protocol`] as by [`Client::handle_input`] and [`Client::handle_eof`].
     pub fn read_line(&mut self, io: &mut dyn ByteStream) -> Result<Read, DriverError> {
-        let read = read_line(io, |bytes| self.client.handle_input(bytes))?;
+        let read = read_line(io, LINE, |bytes| self.client.handle_input(bytes))?;
         self.check_end(read)
     }
 
@@ -200,13 +200,14 @@ impl ClientDriver {
     }
 }
 
-/// Reads one piece towards the end of a line, which `handle` takes as [`Client::handle_input`] does.
+/// Reads one piece towards the end of a line, at most `most` bytes, which `handle` takes as [`Client::handle_input`] does.
 pub(super) fn read_line(
     io: &mut dyn ByteStream,
+    most: u64,
     mut handle: impl FnMut(&[u8]) -> Result<usize, Error>,
 ) -> Result<Read, DriverError> {
     let mut refused = None;
-    let read = io.read(LINE, &mut |bytes| {
+    let read = io.read(most, &mut |bytes| {
         handle(bytes).unwrap_or_else(|error| {
             refused = Some(error);
             bytes.len()

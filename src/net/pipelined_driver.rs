@@ -6,6 +6,9 @@ use super::{ByteStream, Compressible, CompressionPlace, DriverError, Failure, Re
 use crate::proto::extension::{ExtensionCommand, PipelinedClient, PipelinedEvent};
 use crate::proto::{Error, PasswordDigest, Want};
 
+/// Bytes that are read at once where a line is due: behind it come small files and further lines.
+const ANSWERS: u64 = 32 * 1024;
+
 /// A client's session in which commands are sent ahead, and the moving of its bytes.
 ///
 /// In a loop, the caller gives commands, has them [transmitted](Self::transmit) as far as they go, reads what is
@@ -86,7 +89,7 @@ impl PipelinedDriver {
     /// [`DriverError::Net`]; [`DriverError::Protocol`] as by [`PipelinedClient::handle_input`] and
     /// [`PipelinedClient::handle_eof`].
     pub fn read_line(&mut self, io: &mut dyn Compressible) -> Result<Read, DriverError> {
-        let read = read_line(io, |bytes| self.client.handle_input(bytes))?;
+        let read = read_line(io, ANSWERS, |bytes| self.client.handle_input(bytes))?;
         // It takes no more than the line, so that what stands behind it is decompressed.
         if self.client.is_to_be_compressed()
             && let Some(place) = self.compression.take()

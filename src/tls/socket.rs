@@ -17,8 +17,29 @@ use super::tls_stream::Transport;
 pub struct Socket {
     tcp: TcpStream,
     acks: Acks,
-    /// What was read but not taken; almost always empty.
-    leftovers: Vec<u8>,
+    leftovers: Leftovers,
+}
+
+/// What was read but not taken: what follows a line, as small files do.
+#[derive(Debug, Default)]
+struct Leftovers {
+    bytes: Vec<u8>,
+    /// So many of them were taken since.
+    taken: usize,
+}
+
+impl Leftovers {
+    fn pending(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    fn advance(&mut self, taken: usize) {
+        self.taken += taken;
+        if self.taken == self.bytes.len() {
+            self.bytes.clear();
+            self.taken = 0;
+        }
+    }
 }
 
 /// When the peer's bytes are acknowledged.
@@ -34,7 +55,7 @@ enum Acks {
 impl Socket {
     pub(super) fn new(tcp: TcpStream, quick_ack: bool) -> Self {
         let acks = if quick_ack { Acks::BeforeWaiting { unanswered: false } } else { Acks::Delayed };
-        Self { tcp, acks, leftovers: Vec::new() }
+        Self { tcp, acks, leftovers: Leftovers::default() }
     }
 
     pub(super) fn tcp(&self) -> &TcpStream {
@@ -42,7 +63,7 @@ impl Socket {
     }
 
     pub(super) fn has_leftovers(&self) -> bool {
-        !self.leftovers.is_empty()
+        !self.leftovers.pending().is_empty()
     }
 
     pub(super) fn receive(
@@ -52,9 +73,10 @@ impl Socket {
         take: impl FnOnce(&[u8]) -> usize,
     ) -> Result<Received, StreamError> {
         if self.has_leftovers() {
-            let shown = &self.leftovers[..max.min(self.leftovers.len())];
+            let pending = self.leftovers.pending();
+            let shown = &pending[..max.min(pending.len())];
             let taken = take(shown).min(shown.len());
-            self.leftovers.drain(..taken);
+            self.leftovers.advance(taken);
             return Ok(Received::Bytes(taken));
         }
         let wanted = max.min(scratch.len());
@@ -62,11 +84,11 @@ impl Socket {
             Ok(0) => Ok(Received::Eof { orderly: true }),
             Ok(count) => {
                 let taken = take(&scratch[..count]).min(count);
-                self.leftovers.extend_from_slice(&scratch[taken..count]);
+                self.leftovers.bytes.extend_from_slice(&scratch[taken..count]);
                 Ok(Received::Bytes(taken))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.leftovers = Vec::new();
+                self.leftovers = Leftovers::default();
                 Ok(Received::WouldBlock)
             }
             Err(error) => Err(error.into()),
