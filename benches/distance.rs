@@ -5,13 +5,14 @@
 //! inside `DIRECTORY`, by default inside the build directory. `--help` has the options; those of the figures in
 //! README.md are `--round-trips 0,20,100,600 --svg FILE`. With `BENCH_SMOKE=1` it does very little of everything.
 //!
-//! The line is a [relay](relay), in a process of its own; at a round-trip time of 0 there is none, and nothing is counted.
-//! Servers are real processes. The collector is this process: a round of one site, durable, by the default settings,
-//! from its first connection to its last file published. What waits at the site is 0.5 to 5 KiB of an agent's XML a file.
-//! The number of files differs: where each takes some round trips there are fewer, so that a run ends in half a minute at
-//! most. Connecting and listing take part in each figure, and count for more where files are few. What compression is worth
-//! depends on the files: these have six kinds of modules, with values that are drawn evenly at random. Cases take turns, and
-//! each figure is the median of its runs; bytes and round trips are those of the last one.
+//! The line is a [relay](relay), in a process of its own; at a round-trip time of 0 there is none, and nothing is
+//! counted. Servers are real processes. The collector is this process: a round of one site, durable, by the default
+//! settings, from its first connection to its last file published; where the server is not durable, the collector is
+//! not either. What waits at the site is 0.5 to 5 KiB of an agent's XML a file. The number of files differs: where each
+//! takes some round trips there are fewer, so that a run ends in half a minute at most. Connecting and listing take
+//! part in each figure, and count for more where files are few. What compression is worth depends on the files: these
+//! have six kinds of modules, with values that are drawn evenly at random. Cases take turns, and each figure is the
+//! median of its runs; bytes and round trips are those of the last one.
 //!
 //! Peers, where they are installed, with the files that [`Way::files`] says:
 //! - rsync pulls from an rsync daemon, with `--remove-source-files`, and with and without `--fsync`.
@@ -66,9 +67,9 @@ struct Args {
     /// Bytes per second in each direction of each connection, where there is a round-trip time.
     #[arg(long)]
     rate: Option<u32>,
-    /// Those ways alone whose name holds this.
-    #[arg(long, default_value = "")]
-    way: String,
+    /// Those ways alone whose name holds this, or another one that is given.
+    #[arg(long)]
+    way: Vec<String>,
     /// Runs of each case.
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -102,7 +103,8 @@ fn bench(args: &Args) -> Result<()> {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }
     println!("{}", machine()?);
-    let ways: Vec<Way> = Way::installed().into_iter().filter(|way| way.name().contains(&args.way)).collect();
+    let is_wanted = |way: &Way| args.way.is_empty() || args.way.iter().any(|part| way.name().contains(part));
+    let ways: Vec<Way> = Way::installed().into_iter().filter(is_wanted).collect();
     let (round_trips, runs) = if support::is_smoke() { (&[0, 20][..], 1) } else { (&args.round_trips[..], args.runs) };
     let mut rows = Vec::new();
     for &round_trip in round_trips {
@@ -186,7 +188,13 @@ fn print_summary(ways: &[Way], round_trips: &[u64], rows: &[Row]) {
         let cell = |trip| rate(rows, way, trip).map_or_else(String::new, |rate| format!("{rate:.*}", decimals(rate)));
         println!("| {} |{}", way.name(), columns(&cell));
     }
-    for &(way, of) in &[(Way::OURS, Way::RSYNC_FSYNC), (Way::OURS_TLS, Way::RSYNC_FSYNC)] {
+    let compared = [
+        (Way::OURS, Way::RSYNC_FSYNC),
+        (Way::OURS_TLS, Way::RSYNC_FSYNC),
+        (Way::OURS_UNDURABLE, Way::RSYNC),
+        (Way::OURS_UNDURABLE_TLS, Way::RSYNC),
+    ];
+    for (way, of) in compared {
         let ratio = |trip| Some(rate(rows, way, trip)? / rate(rows, of, trip)?);
         if round_trips.iter().any(|&trip| ratio(trip).is_some()) {
             let cell = |trip| ratio(trip).map_or_else(String::new, |ratio| format!("{ratio:.2}x"));

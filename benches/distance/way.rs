@@ -65,6 +65,9 @@ impl Way {
         Self::Tentacle { make: Make::Ours(Durability::Fsync), tls: false, dialect: Dialect::Compressed };
     pub(crate) const STOCK: Self = Self::of(Make::Stock, false);
     pub(crate) const STOCK_TLS: Self = Self::of(Make::Stock, true);
+    pub(crate) const OURS_UNDURABLE: Self = Self::of(Make::Ours(Durability::None), false);
+    pub(crate) const OURS_UNDURABLE_TLS: Self = Self::of(Make::Ours(Durability::None), true);
+    pub(crate) const RSYNC: Self = Self::Rsync { fsync: false };
     pub(crate) const RSYNC_FSYNC: Self = Self::Rsync { fsync: true };
 
     const fn of(make: Make, tls: bool) -> Self {
@@ -83,7 +86,7 @@ impl Way {
             let compressed = (make != Make::Stock).then_some(Dialect::Compressed);
             [Dialect::ByDefault].into_iter().chain(compressed).chain([Dialect::LockStep]).flat_map(of)
         });
-        let mut ways: Vec<Self> = tentacle.collect();
+        let mut ways: Vec<Self> = tentacle.chain([Self::OURS_UNDURABLE, Self::OURS_UNDURABLE_TLS]).collect();
         match others::find(&["rsync"]) {
             Ok(()) => ways.extend([false, true].map(|fsync| Self::Rsync { fsync })),
             Err(lacking) => println!("rsync SKIPPED: {lacking}"),
@@ -177,7 +180,8 @@ impl Case {
                     site.extension = dialect != Dialect::LockStep;
                     site.pipelining = dialect != Dialect::LockStep;
                     site.compression = dialect == Dialect::Compressed;
-                    collect(site, self.files, &near)
+                    let durability = if let Make::Ours(durability) = make { durability } else { Durability::Fsync };
+                    collect(site, durability, self.files, &near)
                 };
                 let before = usage::cpu_time(server.id())?;
                 let figures = self.measure(server.address().tcp, &storage, get)?;
@@ -217,9 +221,9 @@ impl Case {
     }
 }
 
-/// One durable round of our collector.
-fn collect(site: SiteSettings, files: usize, dir: &Path) -> Result<f64> {
-    let settings = settings(dir, Durability::Fsync, vec![site]);
+/// One round of our collector.
+fn collect(site: SiteSettings, durability: Durability, files: usize, dir: &Path) -> Result<f64> {
+    let settings = settings(dir, durability, vec![site]);
     let moved = Rc::new(Cell::new(0));
     let observer = {
         let moved = Rc::clone(&moved);

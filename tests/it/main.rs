@@ -30,7 +30,6 @@ mod early_signals;
 mod expiry;
 mod extension;
 mod fake_server;
-mod fetch_order;
 mod filters;
 mod full;
 mod gone;
