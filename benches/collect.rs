@@ -1,4 +1,5 @@
-//! Collecting many agent files from one peer: what `TCP_QUICKACK`, durability, TLS and a second connection make of it.
+//! Collecting many agent files from one peer: what `TCP_QUICKACK`, durability, TLS and a second connection make of it; and large
+//! ones from our server over TLS, against a bare loop of rustls that receives and writes.
 //!
 //! `cargo bench --bench collect [-- DIRECTORY]`: works in a fresh directory inside `DIRECTORY`, by default inside the build
 //! directory. With `BENCH_SMOKE=1` it does very little of everything.
@@ -11,6 +12,8 @@
 mod child_process;
 #[path = "support/fresh_dir.rs"]
 mod fresh_dir;
+#[path = "collect/large.rs"]
+mod large;
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "support/peers.rs"]
@@ -20,6 +23,9 @@ mod processor;
 #[path = "support/settings.rs"]
 mod settings;
 mod support;
+#[expect(dead_code, reason = "part of what benches share")]
+#[path = "support/tentacle_server.rs"]
+mod tentacle_server;
 
 use std::cell::Cell;
 use std::path::Path;
@@ -27,12 +33,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fresh_dir::fresh_dir;
+use large::Load;
 use memory::memory;
 use peers::{Order, PeerConfig, Peers};
 use processor::cpu_time;
 use settings::{settings, site};
 use support::{Result, median, verdict};
 use tentacle_sync::collector::{Collector, Mode, RoundReport};
+use tentacle_sync::config::Settings;
 use tentacle_sync::net::Net;
 use tentacle_sync::store::Durability;
 use tentacle_sync::testing::fake_server::WritePattern;
@@ -43,6 +51,7 @@ struct Scale {
     /// Where each file takes some 90 ms.
     slow_files: usize,
     runs: usize,
+    large: Load,
 }
 
 /// One way to collect.
@@ -69,9 +78,9 @@ fn main() -> Result<()> {
         return peers::serve(&args);
     }
     let scale = if support::is_smoke() {
-        Scale { files: 60, slow_files: 6, runs: 1 }
+        Scale { files: 60, slow_files: 6, runs: 1, large: Load { files: 2, size: 1 << 20, runs: 1 } }
     } else {
-        Scale { files: 3_000, slow_files: 200, runs: 7 }
+        Scale { files: 3_000, slow_files: 200, runs: 7, large: Load { files: 16, size: 64 << 20, runs: 5 } }
     };
     let place = tempfile::Builder::new().prefix("collect-bench-").tempdir_in(support::place()?)?;
     println!("Collecting agent files of 0.5 to 5 KiB from one peer on loopback, in {}", place.path().to_string_lossy());
@@ -80,8 +89,10 @@ fn main() -> Result<()> {
     }
     let gain = acknowledging(&scale, place.path())?;
     let least = durable(&scale, place.path())?;
+    let of_bare = large::large(scale.large, &support::place()?)?;
     println!("\npeak memory, all of the above: {:.1} MiB\n", memory("self", "VmHWM")? / 1024.0);
     verdict(">= 20x with TCP_QUICKACK", &format!("{gain:.0}x"), gain >= 20.0);
+    verdict(">= 80 % of a bare loop with large files", &format!("{:.0} %", 100.0 * of_bare), of_bare >= 0.8);
     verdict(">= 40 % of the rate when durable", &format!("{:.0} % at the least", 100.0 * least), least >= 0.4);
     Ok(())
 }
@@ -165,22 +176,28 @@ fn collect(case: Case, peers: &mut Peers, place: &Path) -> Result<Figures> {
     site.connections = case.connections;
     site.quickack = case.quick_ack;
     let settings = settings(&dir, case.durability, vec![site]);
-    let moved = Rc::new(Cell::new(0));
-    let observer = {
-        let moved = Rc::clone(&moved);
-        Box::new(move |report: &RoundReport| moved.set(moved.get() + report.tally.moved))
-    };
-    let collector = Collector::new(Net::new()?, &settings, Mode::Once, observer)?;
     let (start, cpu) = (support::clock(), cpu_time()?);
-    let stall = collector.run(settings.shutdown_timeout, |_, _| false)?.max_loop_latency;
+    let (moved, stall) = run(&settings)?;
     let (took, cpu) = (start.elapsed(), cpu_time()?.saturating_sub(cpu));
     let left = peers.order(Order::Count)?;
-    assert_eq!((moved.get(), left), (case.files, 0), "files gone from the site, files left there");
+    assert_eq!((moved, left), (case.files, 0), "files gone from the site, files left there");
     Ok(Figures {
         files_per_second: per(case.files, took.as_secs_f64()),
         cpu_per_file: 1e6 / per(case.files, cpu.as_secs_f64()),
         stall: milliseconds(stall),
     })
+}
+
+/// Collects once. How many files are gone from the sites, and the longest that anything ready had to wait for the loop.
+fn run(settings: &Settings) -> Result<(usize, Duration)> {
+    let moved = Rc::new(Cell::new(0));
+    let observer = {
+        let moved = Rc::clone(&moved);
+        Box::new(move |report: &RoundReport| moved.set(moved.get() + report.tally.moved))
+    };
+    let collector = Collector::new(Net::new()?, settings, Mode::Once, observer)?;
+    let stall = collector.run(settings.shutdown_timeout, |_, _| false)?.max_loop_latency;
+    Ok((moved.get(), stall))
 }
 
 fn per(files: usize, seconds: f64) -> f64 {
