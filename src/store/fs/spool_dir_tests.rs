@@ -1,7 +1,9 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
+use nix::sched::{CloneFlags, unshare};
 use rustix::io::Errno;
+use rustix::process::umask;
 
 use super::super::compare::Comparison;
 use super::super::ids::StageId;
@@ -65,6 +67,24 @@ fn rights_are_the_groups_and_the_incoming_directory_stays_as_it_is() {
     assert_eq!((mode(dir.path()), mode(&dir.path().join(".tentacle-sync"))), (0o2770, 0o2700));
     let (stage, _) = spool_dir.create().unwrap();
     assert_eq!(mode(&spool_dir.staged_path(stage)), 0o660);
+}
+
+#[test]
+fn rights_are_set_afterwards_only_where_the_umask_takes_some() {
+    for (mask, is_given) in [(0o007, true), (0o002, true), (0o022, false), (0o077, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let making = std::thread::spawn(move || {
+            // The mask of this thread alone.
+            unshare(CloneFlags::CLONE_FS).unwrap();
+            umask(Mode::from_raw_mode(mask));
+            let spool_dir = SpoolDir::open(dir.path(), setup::FILE_MODE, Staging::Collector).unwrap();
+            let (stage, _) = spool_dir.create().unwrap();
+            assert_eq!(mode(&spool_dir.staged_path(stage)), 0o660, "{mask:o}");
+            let made = without(&[refused(libc::SYS_fchmod, Errno::IO)], || spool_dir.create());
+            assert_eq!(made.is_ok(), is_given, "{mask:o}");
+        });
+        making.join().unwrap();
+    }
 }
 
 #[test]
