@@ -116,7 +116,8 @@ fn listing(count: usize) -> Result<()> {
 }
 
 fn sessions(count: usize) -> Result<()> {
-    let policy = Policy { password: None, insecure: true, max_size: 1 << 20, extension: false, compression: false, clock: None };
+    let policy =
+        Policy { password: None, insecure: true, max_size: 1 << 20, extension: false, compression: false, clock: None };
     let (mut client, mut server) = (Client::new(), Server::new(Arc::new(policy)));
     let name: FileName = "agent-1.1700000000.data".parse()?;
     let mut received = 0;

@@ -30,6 +30,7 @@ mod early_signals;
 mod expiry;
 mod extension;
 mod fake_server;
+mod fetch_order;
 mod filters;
 mod full;
 mod gone;

@@ -173,13 +173,15 @@ impl Drop for ServerProcess {
 }
 
 /// An address to listen on that no other test is given. Not one of the kernel's choice: it may choose the same again,
-/// for another server or for a client, before ours is there. There are a thousand, for all tests of a run.
+/// for another server or for a client, before ours is there. All are below those that the kernel chooses from.
 pub(crate) fn free_address() -> SocketAddr {
+    /// For all tests of a run.
+    const PORTS: u16 = 3_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
-    let candidates = (0..1_000).map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000);
+    let first = 20_000 + u16::try_from(std::process::id() % 4).unwrap() * PORTS;
+    let candidates = (0..PORTS).map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS);
     let mut addresses = candidates.map(|port| SocketAddr::new(LOOPBACK, port));
-    addresses.find(|address| TcpListener::bind(address).is_ok()).expect("a port in a thousand is free")
+    addresses.find(|address| TcpListener::bind(address).is_ok()).expect("one of three thousand ports is free")
 }
 
 /// Gives a directory and all below it, or a file, to the user that servers run as where the tests run as root.

@@ -95,6 +95,24 @@ fn three_thousand_sites_are_shown() {
     page_shows(3000);
 }
 
+#[test]
+fn a_site_that_is_held_up_says_by_what() {
+    let Some(browser) = Browser::start() else { return };
+    let site = Site::ours("ship-1", 20);
+    let (sandbox, address) = (Sandbox::new(), free_address());
+    sandbox.configure(
+        &format!("publish = \"paced\"\nmax_spool_files = 5\n[http]\nlisten = \"{address}\"\n"),
+        [site.config(OFTEN)],
+    );
+    let _daemon = start(&sandbox, address);
+    control::wait_for_site(&sandbox, "ship-1", |site| site["state"] == "held-up");
+    browser.open(&format!("http://{address}/"));
+    browser.wait_for("document.querySelector('#rows td:last-child')?.textContent.includes('max_spool_files')");
+    browser.run("location.hash = '#/site/ship-1';");
+    browser.wait_for("document.getElementById('problem').textContent.includes('until the data server has taken')");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
 fn page_shows(count: usize) {
     let Some(browser) = Browser::start() else { return };
     let watched = watched(count);

@@ -88,7 +88,14 @@ function matches(site, words) {
 
 function problemOf(site) {
   if (site.problem) return `${site.problem.reason}: ${site.problem.message}`;
-  return site.not_taken.length ? 'files are left there, and not taken' : '';
+  if (site.state === 'held-up' && site.here.files > 0) {
+    return 'no more is collected until the data server has taken some of what is here (max_spool_files, max_spool_bytes): is it running?';
+  }
+  return '';
+}
+
+function noteOn(site) {
+  return problemOf(site) || (site.not_taken.length ? 'files are left there, and not taken' : '');
 }
 
 function stateOf(site) {
@@ -102,7 +109,7 @@ const COLUMNS = [
   ['oldest', (site) => (site.waiting && site.waiting.age_source === 'names' && oldest(site) !== null ? '~' : '') + duration(oldest(site))],
   ['an hour', (site) => number(rate(site))],
   ['good', (site) => ago(site.last_success_seconds)],
-  ['', (site) => shown(problemOf(site))],
+  ['', (site) => shown(noteOn(site))],
 ];
 
 const routeTo = (name) => `#/site/${encodeURIComponent(name)}`;
@@ -279,8 +286,8 @@ function drawSite(name, site) {
     of('left').hidden = true;
     return;
   }
-  problem.hidden = site.problem === null;
-  if (site.problem) setText(problem, shown(`${site.problem.reason}: ${site.problem.message}`, LONGEST_IN_FULL));
+  problem.hidden = problemOf(site) === '';
+  setText(problem, shown(problemOf(site), LONGEST_IN_FULL));
   const list = of('facts');
   const pairs = facts(site);
   if (list.children.length !== 2 * pairs.length) {
