@@ -141,8 +141,17 @@ fn print_heading(line: Line) {
     let rate = line.rate.map(|rate| format!(", {rate} bytes/s")).unwrap_or_default();
     println!("\nround-trip time {} ms{rate}", line.round_trip.as_millis());
     println!(
-        "{:<18} {:>7} {:>9} {:>9} {:>11} {:>12} {:>11} {:>12} {:>11}",
-        "", "files", "seconds", "files/s", "trips/file", "bytes there", "bytes back", "CPU us/file", "far CPU us"
+        "{:<18} {:>7} {:>9} {:>9} {:>11} {:>11} {:>12} {:>11} {:>12} {:>11}",
+        "",
+        "files",
+        "seconds",
+        "files/s",
+        "connections",
+        "trips/file",
+        "bytes there",
+        "bytes back",
+        "CPU us/file",
+        "far CPU us"
     );
 }
 
@@ -152,7 +161,8 @@ fn print_row(row: &Row) {
     let middle = |figure: fn(&Figures) -> f64| median(row.runs.iter().map(figure));
     let seconds = middle(|run| run.seconds);
     let counts = row.runs.last().and_then(|run| run.counts.as_ref());
-    let [trips, up, down] = [
+    let [connections, trips, up, down] = [
+        counts.map(|counts| counts.connections.to_string()),
         counts.map(|counts| format!("{:.2}", counts.turns as f64 / files)),
         counts.map(|counts| format!("{:.0}", counts.up as f64 / files)),
         counts.map(|counts| format!("{:.0}", counts.down as f64 / files)),
@@ -162,7 +172,7 @@ fn print_row(row: &Row) {
     let far = 1e6 * median(row.runs.iter().filter_map(|run| run.cpu_far)) / files;
     let far = if far.is_nan() { String::new() } else { format!("{far:.0}") };
     println!(
-        "{:<18} {files:>7} {seconds:>9.2} {:>9.1} {trips:>11} {up:>12} {down:>11} {cpu:>12.0} {far:>11}",
+        "{:<18} {files:>7} {seconds:>9.2} {:>9.1} {connections:>11} {trips:>11} {up:>12} {down:>11} {cpu:>12.0} {far:>11}",
         row.case.way.name(),
         files / seconds
     );

@@ -4,6 +4,10 @@
 //! as if its handshake had gone that way. With a rate, each connection and direction has a sender's buffer of
 //! [`BUFFERED`]. There is no loss, and no window that grows slowly. Acknowledgements come from the relay and not from
 //! afar: what Nagle's algorithm costs over a distance does not show.
+//!
+//! What a client sends at a distance arrives at that distance: neither a relay that wakes late nor the handshake that it
+//! imitates may bring two pieces together that were apart. So it runs before other processes where it may, and what is late
+//! makes late what follows.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,6 +28,9 @@ pub(crate) const ROLE: &str = "relay";
 
 /// How long bytes may wait for a line with a rate before no more are read.
 const BUFFERED: Duration = Duration::from_millis(100);
+
+/// Pieces that are nearer than this to each other may come nearer still.
+const APART: Duration = Duration::from_millis(1);
 
 /// The most that is read at a time.
 const BLOCK: usize = 64 * 1024;
@@ -130,6 +137,8 @@ pub(crate) fn serve(args: &[OsString]) -> Result<()> {
     let rate = Some(rate.parse()?).filter(|rate| *rate > 0);
     let (server, line) = (server.parse()?, Line { round_trip: Duration::from_micros(round_trip.parse()?), rate });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    // Not everybody may.
+    let _ = rustix::process::setpriority_process(None, -10);
     println!("{}", listener.local_addr()?);
     let counts = Arc::new(Mutex::new(Counts::default()));
     spawn({
@@ -161,6 +170,13 @@ struct Carried {
     last: Mutex<(Direction, String)>,
 }
 
+/// What was read at once.
+struct Piece {
+    came: Instant,
+    due: Instant,
+    bytes: Vec<u8>,
+}
+
 fn carry(client: TcpStream, server: SocketAddr, line: Line, counts: &Arc<Mutex<Counts>>) -> Result<()> {
     let established = clock() + line.round_trip;
     let server = TcpStream::connect(server)?;
@@ -189,7 +205,7 @@ fn take_in(
     direction: Direction,
     line: Line,
     established: Instant,
-    sender: &Sender<(Instant, Vec<u8>)>,
+    sender: &Sender<Piece>,
     carried: &Carried,
 ) {
     let mut block = vec![0; BLOCK];
@@ -203,8 +219,9 @@ fn take_in(
         carried.count(direction, &bytes);
         let length = u32::try_from(count).expect("a block is small");
         let on_line = line.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * length / rate);
-        departed = departed.max(clock()) + on_line;
-        if sender.send((departed + line.round_trip / 2, bytes)).is_err() || count == 0 {
+        let came = clock();
+        departed = departed.max(came) + on_line;
+        if sender.send(Piece { came, due: departed + line.round_trip / 2, bytes }).is_err() || count == 0 {
             break;
         }
         if line.rate.is_some() {
@@ -216,13 +233,20 @@ fn take_in(
     }
 }
 
-/// Writes each piece when it is due.
-fn give_out(mut to: TcpStream, receiver: &Receiver<(Instant, Vec<u8>)>) {
-    for (due, bytes) in receiver {
-        thread::sleep(due.saturating_duration_since(clock()));
+/// Writes each piece when it is due, and at nine tenths at least of its distance from the one before.
+fn give_out(mut to: TcpStream, receiver: &Receiver<Piece>) {
+    let mut last = None;
+    for Piece { came, due, bytes } in receiver {
+        let distance = last.map(|(before, _)| came.saturating_duration_since(before)).unwrap_or_default();
+        let earliest = match last {
+            Some((_, written)) if distance >= APART => due.max(written + distance * 9 / 10),
+            _ => due,
+        };
+        thread::sleep(earliest.saturating_duration_since(clock()));
         if bytes.is_empty() || to.write_all(&bytes).is_err() {
             break;
         }
+        last = Some((came, clock()));
     }
     // It may be gone already, which is as good.
     let _ = to.shutdown(Shutdown::Write);
