@@ -4,13 +4,27 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+/// Linux's `SIOCOUTQNSD`, which the crate `libc` does not name.
+const UNSENT: libc::Ioctl = 0x894b;
+
 /// How many bytes written to a TCP socket its peer's kernel has not acknowledged yet (`SIOCOUTQ`). Once our direction
 /// is shut down, its end counts as one.
 pub(crate) fn unacknowledged(socket: &impl AsFd) -> io::Result<usize> {
+    // TIOCOUTQ is Linux's SIOCOUTQ.
+    queued(socket, libc::TIOCOUTQ)
+}
+
+/// How many bytes written to a TCP socket have not been sent yet, as the peer or the line takes no more for now
+/// (`SIOCOUTQNSD`). What is written next leaves with them.
+pub(crate) fn unsent(socket: &impl AsFd) -> io::Result<usize> {
+    queued(socket, UNSENT)
+}
+
+fn queued(socket: &impl AsFd, request: libc::Ioctl) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
-    // SAFETY: the descriptor is borrowed and so open throughout; TIOCOUTQ, Linux's SIOCOUTQ, writes one int, to memory
+    // SAFETY: the descriptor is borrowed and so open throughout; both requests of this module's write one int, to memory
     // that is ours and outlives the call.
-    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), request, &raw mut count) };
     if result == -1 {
         return Err(io::Error::last_os_error());
     }
@@ -61,5 +75,20 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(moved(&server).unwrap() - before, 1500);
+    }
+
+    #[test]
+    fn what_the_peer_has_no_room_for_is_unsent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        assert_eq!(unsent(&client).unwrap(), 0);
+        client.set_nonblocking(true).unwrap();
+        while client.write(&[0; 4096]).is_ok() {}
+        assert!(unsent(&client).unwrap() > 0);
+        server.set_nonblocking(true).unwrap();
+        while unsent(&client).unwrap() > 0 {
+            let _ = server.read(&mut [0; 4096]);
+        }
     }
 }

@@ -362,6 +362,10 @@ impl Connection for LimitedConnection<'_> {
         self.io.has_ended()
     }
 
+    fn has_unsent(&mut self) -> bool {
+        self.io.has_unsent()
+    }
+
     fn wake(&mut self) {
         self.io.wake();
     }

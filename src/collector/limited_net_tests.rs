@@ -177,6 +177,10 @@ impl Connection for End {
         false
     }
 
+    fn has_unsent(&mut self) -> bool {
+        false
+    }
+
     fn wake(&mut self) {
         self.net.wake(self.id);
     }

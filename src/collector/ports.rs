@@ -55,6 +55,7 @@ pub(super) trait Connection: Compressible {
     fn peer(&mut self) -> Option<PeerDescription>;
     fn has_buffered(&mut self) -> bool;
     fn has_ended(&mut self) -> bool;
+    fn has_unsent(&mut self) -> bool;
     fn wake(&mut self);
     fn set_deadline(&mut self, wait: Option<Duration>);
     /// How long the connection has until its deadline, if it has one.
@@ -177,6 +178,10 @@ impl Connection for Io<'_> {
 
     fn has_ended(&mut self) -> bool {
         self.has_ended()
+    }
+
+    fn has_unsent(&mut self) -> bool {
+        self.has_unsent()
     }
 
     fn wake(&mut self) {

@@ -24,6 +24,8 @@ pub(super) struct ScriptedConnection {
     pub(super) compressed: CompressedBytes,
     /// Nothing follows the input.
     pub(super) is_ended: bool,
+    /// What was written has not left.
+    pub(super) is_held_back: bool,
 }
 
 impl ScriptedConnection {
@@ -40,6 +42,7 @@ impl ScriptedConnection {
             compression: None,
             compressed: CompressedBytes::default(),
             is_ended: false,
+            is_held_back: false,
         }
     }
 }
@@ -100,6 +103,10 @@ impl Connection for ScriptedConnection {
 
     fn has_ended(&mut self) -> bool {
         false
+    }
+
+    fn has_unsent(&mut self) -> bool {
+        self.is_held_back
     }
 
     fn wake(&mut self) {

@@ -26,7 +26,8 @@ use crate::proto::extension::{Capabilities, Capability};
 use crate::proto::{Error, FileName, Fingerprint, Quoted, quoted};
 use crate::store::{Spool, Waiting};
 use crate::sync::{
-    ConnectionKey, Delivery, EarlyEnd, ListAssignment, Pipelining, Round, Selection, SiteHistory, Step, WorkCounts,
+    ConnectionKey, Delivery, EarlyEnd, ListAssignment, Pipelining, Places, Round, Selection, SiteHistory, Step,
+    WorkCounts,
 };
 use crate::tls::ClientCertPolicy;
 
@@ -92,6 +93,9 @@ enum Dialect {
     Doubtful(Capabilities),
 }
 
+/// So many commands in lock-step are a sign that it does not do to send them ahead, and worth a line in the log.
+const MANY_STEPS: u32 = 32;
+
 /// How soon a stock server is asked again whether it is one.
 const ASK_AGAIN: Duration = Duration::from_secs(10 * 60);
 
@@ -110,6 +114,8 @@ pub(super) struct Site {
     dialect: Dialect,
     /// Of a stock server: how far commands may be sent ahead.
     pub(super) pipelining: Pipelining,
+    /// How many connections it has places for.
+    pub(super) places: Places,
     pub(super) running: Option<ActiveRound>,
     /// What waits there, as its last listing showed.
     pub(super) waiting: Option<SeenWaiting>,
@@ -144,6 +150,7 @@ impl Site {
             names,
             certificate_refused: false,
             dialect: Dialect::Unknown,
+            places: Places::default(),
             running: None,
             waiting: None,
             clock: SeenClock::default(),
@@ -185,6 +192,7 @@ impl Site {
         self.dialect = Dialect::Unknown;
         self.clock = SeenClock::default();
         self.pipelining = Pipelining::new(self.settings.tls.is_some());
+        self.places = Places::default();
         self.history.reset_skips();
         self.not_taken.clear();
         self.files_log = LogThrottle::default();
@@ -360,26 +368,44 @@ impl Site {
 
     /// At which distance commands are sent ahead of their answers; `None` where each waits for the answer to the one before. What
     /// is moved at once would be lost with the connection, all of it.
-    pub(super) fn distance(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn distance(&self) -> Option<Duration> {
         let is_of_use = self.settings.pipelining && self.settings.delivery == Delivery::Safe;
-        if is_of_use { self.pipelining.distance(now) } else { None }
+        if is_of_use { self.pipelining.distance() } else { None }
     }
 
-    /// A connection has ended on which commands had been sent ahead, of which so many were not answered.
-    pub(super) fn ended_early(&mut self, end: EarlyEnd, outstanding: usize, now: Instant) {
-        if let Some(wait) = self.pipelining.ended(end, outstanding, now) {
+    /// Whether a connection on which nothing is under way begins to send commands ahead.
+    pub(super) fn is_asked_ahead(&self) -> bool {
+        self.distance().is_some() && self.pipelining.is_begun()
+    }
+
+    /// A connection has ended on which commands had been sent ahead; `first` is the first file that was not done.
+    pub(super) fn ended_early(&mut self, end: EarlyEnd, first: Option<&FileName>, now: Instant) {
+        let steps = self.pipelining.ended(end, first, now);
+        if let Some(steps) = steps.filter(|steps| *steps >= MANY_STEPS) {
             info!(
-                "site={} ends connections on which commands are sent ahead: for {} seconds each waits for the answer to the \
-                 one before",
+                "site={} ends connections on which commands are sent ahead before it answers: the next {steps} wait each for the \
+                 answer to the one before",
                 self.shown(),
-                wait.as_secs()
             );
         }
     }
 
     /// How many connections a round may have: answers that come in order take one.
     pub(super) fn connections(&self) -> usize {
-        if self.is_extended() { 1 } else { self.settings.connections }
+        if self.is_extended() { 1 } else { self.places.most(self.settings.connections) }
+    }
+
+    /// A connection was opened beside so many others that work, and the site had no place for it.
+    pub(super) fn found_no_place(&mut self, others: usize) {
+        if self.places.lacked(others) {
+            info!(
+                "site={} has no place for another connection beside {} of ours: its server may serve too few clients at once \
+                 (stock's -c, max_connections) for its agents and connections = {} here",
+                self.shown(),
+                others,
+                self.settings.connections
+            );
+        }
     }
 
     pub(super) fn start_round(&mut self, due: Instant, now: Instant) {

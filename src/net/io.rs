@@ -207,6 +207,12 @@ impl<'a> Io<'a> {
         self.stream().map_or(Ok(0), |stream| crate::sys::unacknowledged(stream.tcp()))
     }
 
+    /// Whether bytes were written that our kernel has not sent yet, as the peer or the line takes no more for now: what is
+    /// written next leaves with them. What [`Io::flush`] has not passed on does not count.
+    pub fn has_unsent(&mut self) -> bool {
+        self.stream().is_some_and(|stream| crate::sys::unsent(stream.tcp()).is_ok_and(|count| count > 0))
+    }
+
     /// The connection fails with a timeout once the peer has made no progress for as long as `wait`, unless another
     /// deadline is set: it makes progress as long as it takes what it was sent, and has `wait` from when it has all of it.
     /// `None` takes the deadline off.

@@ -5,11 +5,21 @@
 //! the way takes the TLS off. In plain they are sent at a distance, so that each is read before the next one comes: how large that
 //! has to be, the line and the server decide.
 //!
-//! A connection that ends early costs the time of a new one. So the distance grows with each, and shrinks as long as there are
-//! none. It grows no further than is worthwhile: where there are ends at any distance, such as those of a busy machine, a new
-//! connection now and then is still faster than lock-step.
+//! What an end costs is compared with what lock-step costs. An end costs some three round trips of one connection: what was
+//! under way is for nothing, and the next connection has to be opened. A command costs two round trips in lock-step, as its
+//! confirmation waits for its answer. So:
+//!
+//! - a connection that has had a few commands answered before it ended was faster than lock-step: the next one goes on at once;
+//! - after ends before which next to nothing came, 1, 2, 4 … commands go in lock-step before commands are sent ahead again;
+//! - the distance grows with each end, and shrinks in small steps while there is none: it comes to rest where ends cost a
+//!   connection about a fifth of its time. A longer distance would cost more than it saves.
+//!
+//! One file may be what ends sessions, as one that the server cannot open. What stood first when two sessions ended is asked
+//! for in lock-step.
 
 use std::time::{Duration, Instant};
+
+use crate::proto::FileName;
 
 /// The distance that is begun with where commands could meet.
 const FIRST_DISTANCE: Duration = Duration::from_millis(5);
@@ -17,29 +27,20 @@ const FIRST_DISTANCE: Duration = Duration::from_millis(5);
 /// It does not shrink below this: no server is sure to have read by then.
 const LEAST_DISTANCE: Duration = Duration::from_millis(2);
 
-/// It is kept where the way there and back is so many times as long: else the answers are as soon there.
-const WORTHWHILE: u32 = 4;
+/// It is at most the way there and back divided by this. Where the first one would be more, the answers are as soon there.
+const OF_ROUND_TRIP: u32 = 4;
 
-/// It does not grow beyond this part of the way there and back.
-const MOST_OF_ROUND_TRIP: u32 = 8;
+/// It shrinks by a sixteenth after so many round trips without an end: a little more than an end costs ...
+const SETTLED: u32 = 4;
 
-/// After so many files without an early end, the distance shrinks.
-const CLEAN: u32 = 50;
+/// ... and so many commands that were answered.
+const CLEAN: u32 = 20;
 
-/// Files between two early ends that make the second one the first of its row.
-const APART: u32 = 8;
+/// With so many commands answered, a connection has cost less than lock-step: what its end costs is shared by them.
+const WORTHWHILE: u32 = 3;
 
-/// After so many unexplained ends in a row, commands are not sent ahead any more ...
-const MOST_ENDS: u32 = 5;
-
-/// ... for so long, and twice as long each time that follows ...
-const LOCK_STEP: Duration = Duration::from_secs(10);
-
-/// ... up to so many times.
-const MOST_DOUBLINGS: u32 = 6;
-
-/// Connections that end within this time have ended for one cause, such as a machine that stood still.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// So often the number of commands in lock-step doubles.
+const MOST_DOUBLINGS: u32 = 10;
 
 /// Why a session ended in which commands had been sent ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,48 +54,61 @@ pub enum EarlyEnd {
 /// What has been seen of a site's server, and of the way there.
 #[derive(Clone, Debug)]
 pub struct Pipelining {
-    /// Of one command from the next; zero where each is a record.
+    is_in_records: bool,
+    /// Of one message from the next; zero where each is a record.
     distance: Duration,
     /// From a command to its answer, the shortest so far.
     round_trip: Option<Duration>,
-    /// Steps that are taken in lock-step first.
-    cautious: usize,
-    /// Early ends in a row.
-    ends: u32,
-    /// Of those, unexplained ones.
-    unexplained: u32,
-    /// Files since the last end, or since the distance shrank.
-    clean: u32,
+    /// Commands to be sent in lock-step before others are sent ahead.
+    cautious: u32,
+    /// Commands answered since the last end, on all connections.
+    answered: u32,
+    /// Ends in a row before which next to nothing was answered.
+    fruitless: u32,
     /// When the last end was.
     ended: Option<Instant>,
-    /// Commands are not sent ahead until then.
-    lock_step: Option<Instant>,
-    /// How often that was so since the distance shrank, or was zero and held.
-    times: u32,
+    /// Commands answered since the distance changed, and when the first of them was.
+    clean: u32,
+    since: Option<Instant>,
+    /// What stood first when a session ended.
+    first: Option<FileName>,
+    /// What did so twice.
+    suspect: Option<FileName>,
 }
 
 impl Pipelining {
     /// Of a site of which nothing is known; `is_in_records`: commands go in records of TLS.
     pub fn new(is_in_records: bool) -> Self {
         Self {
+            is_in_records,
             distance: if is_in_records { Duration::ZERO } else { FIRST_DISTANCE },
             round_trip: None,
             cautious: 0,
-            ends: 0,
-            unexplained: 0,
-            clean: 0,
+            answered: 0,
+            fruitless: 0,
             ended: None,
-            lock_step: None,
-            times: 0,
+            clean: 0,
+            since: None,
+            first: None,
+            suspect: None,
         }
     }
 
     /// At which distance commands are sent ahead; `None` where each waits for the answer to the one before.
-    pub fn distance(&self, now: Instant) -> Option<Duration> {
+    pub fn distance(&self) -> Option<Duration> {
         let is_worthwhile = self.distance.is_zero()
-            || self.round_trip.is_some_and(|round_trip| round_trip >= self.distance * WORTHWHILE);
-        let is_ahead = self.cautious == 0 && self.lock_step.is_none_or(|until| now >= until);
-        (is_ahead && is_worthwhile).then_some(self.distance)
+            || self.round_trip.is_some_and(|round_trip| round_trip >= self.distance * OF_ROUND_TRIP);
+        is_worthwhile.then_some(self.distance)
+    }
+
+    /// Whether a connection on which nothing is under way begins to send commands ahead.
+    pub fn is_begun(&self) -> bool {
+        self.cautious == 0 && self.distance().is_some()
+    }
+
+    /// Whether this file may be asked for, or deleted, ahead.
+    pub fn may_ask_ahead(&self, name: &FileName) -> bool {
+        self.suspect.as_ref() != Some(name)
     }
 
     /// A command on its own was answered after so long.
@@ -108,141 +122,67 @@ impl Pipelining {
     }
 
     /// What was asked for ahead has come, or is done.
-    pub fn went_well(&mut self) {
-        self.clean += 1;
-        if self.clean >= APART {
-            (self.ends, self.unexplained) = (0, 0);
+    pub fn went_well(&mut self, now: Instant) {
+        self.answered = self.answered.saturating_add(1);
+        if self.answered >= WORTHWHILE {
+            self.fruitless = 0;
         }
-        if self.clean < CLEAN {
+        self.clean += 1;
+        let since = *self.since.get_or_insert(now);
+        let settled = self.round_trip.unwrap_or_default() * SETTLED;
+        if self.clean < CLEAN || now.saturating_duration_since(since) < settled || self.distance.is_zero() {
             return;
         }
-        (self.clean, self.times) = (APART, 0);
-        if !self.distance.is_zero() {
-            self.distance = (self.distance * 7 / 8).max(LEAST_DISTANCE);
-        }
+        let is_least = self.distance <= LEAST_DISTANCE;
+        self.change(match is_least {
+            // Whoever took the records apart may be gone.
+            true if self.is_in_records => Duration::ZERO,
+            true => LEAST_DISTANCE,
+            false => (self.distance * 15 / 16).max(LEAST_DISTANCE),
+        });
     }
 
-    /// A session ended in which `outstanding` commands were not answered. For how long commands are sent ahead no more, if they
-    /// are not.
-    pub fn ended(&mut self, end: EarlyEnd, outstanding: usize, now: Instant) -> Option<Duration> {
-        let is_another = self.ended.is_none_or(|last| now.saturating_duration_since(last) >= AT_ONCE) || self.clean > 0;
-        (self.ended, self.clean) = (Some(now), 0);
-        self.ends += u32::from(is_another);
-        // What ended it may stand before all others: it is asked for in lock-step. If that was not it, all of them are.
-        self.cautious = if self.ends > 1 { outstanding.max(1) } else { 1 };
-        if end == EarlyEnd::Answered || !is_another {
+    /// A session ended, in which `first` was the first file that was not done. How many commands are sent in lock-step first, if
+    /// any are.
+    pub fn ended(&mut self, end: EarlyEnd, first: Option<&FileName>, now: Instant) -> Option<u32> {
+        let last = self.ended.replace(now);
+        // Within a round trip, no connection that was opened after the last end can have had an answer: one cause has ended
+        // several, such as a machine that stood still.
+        let round_trip = self.round_trip.unwrap_or_default();
+        if last.is_some_and(|last| now.saturating_duration_since(last) < round_trip) {
             return None;
         }
-        self.unexplained += 1;
-        let most = self.round_trip.unwrap_or_default() / MOST_OF_ROUND_TRIP;
-        self.distance = (self.distance * 3 / 2).min(most).max(FIRST_DISTANCE);
-        if self.unexplained < MOST_ENDS {
+        let was_worthwhile = std::mem::take(&mut self.answered) >= WORTHWHILE;
+        if end == EarlyEnd::Unexplained {
+            self.grow(was_worthwhile);
+            if first.is_some() && self.first.as_ref() == first {
+                self.suspect = first.cloned();
+            }
+            self.first = first.cloned();
+        }
+        if was_worthwhile {
             return None;
         }
-        let wait = LOCK_STEP * 2_u32.pow(self.times.min(MOST_DOUBLINGS));
-        (self.ends, self.unexplained, self.cautious, self.times) = (0, 0, 0, self.times + 1);
-        self.lock_step = Some(now + wait);
-        Some(wait)
+        self.cautious = 1 << self.fruitless.min(MOST_DOUBLINGS);
+        self.fruitless += 1;
+        Some(self.cautious)
+    }
+
+    fn grow(&mut self, was_worthwhile: bool) {
+        let most = (self.round_trip.unwrap_or_default() / OF_ROUND_TRIP).max(FIRST_DISTANCE);
+        self.change(match was_worthwhile {
+            // Records do not meet: the line broke, or the server ended.
+            true if self.distance.is_zero() => Duration::ZERO,
+            true => (self.distance * 5 / 4).min(most),
+            false => (self.distance * 2).clamp(FIRST_DISTANCE, most),
+        });
+    }
+
+    fn change(&mut self, distance: Duration) {
+        (self.distance, self.clean, self.since) = (distance, 0, None);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-    fn now() -> Instant {
-        Instant::now()
-    }
-
-    const FAR: Duration = Duration::from_millis(100);
-
-    #[test]
-    fn records_need_no_distance_and_what_is_plain_needs_one_and_a_way_that_is_long() {
-        let mut plain = Pipelining::new(false);
-        assert_eq!((Pipelining::new(true).distance(now()), plain.distance(now())), (Some(Duration::ZERO), None));
-        plain.answered_within(FAR);
-        assert_eq!(plain.distance(now()), Some(FIRST_DISTANCE));
-        plain.answered_within(Duration::from_millis(19));
-        assert_eq!(plain.distance(now()), None);
-    }
-
-    #[test]
-    fn the_distance_grows_with_each_unexplained_end_and_shrinks_slowly() {
-        let now = now();
-        let mut plain = Pipelining::new(false);
-        plain.answered_within(10 * FAR);
-        assert_eq!(plain.ended(EarlyEnd::Unexplained, 9, now), None);
-        assert_eq!(plain.distance(now), None, "what ended it may come first again");
-        plain.took_step();
-        assert_eq!(plain.distance(now), Some(FIRST_DISTANCE * 3 / 2));
-        (0..CLEAN).for_each(|_| plain.went_well());
-        let shrunk = plain.distance(now).unwrap();
-        assert!(shrunk > FIRST_DISTANCE && shrunk < FIRST_DISTANCE * 3 / 2, "{shrunk:?}");
-        (0..100 * CLEAN).for_each(|_| plain.went_well());
-        assert_eq!(plain.distance(now), Some(LEAST_DISTANCE));
-    }
-
-    #[test]
-    fn the_distance_stays_worthwhile_whatever_ends() {
-        let now = now();
-        let mut plain = Pipelining::new(false);
-        plain.answered_within(FAR);
-        for _ in 0..20 {
-            (0..APART).for_each(|_| plain.went_well());
-            assert_eq!(plain.ended(EarlyEnd::Unexplained, 9, now), None, "these are not in a row");
-            plain.took_step();
-        }
-        assert_eq!(plain.distance(now), Some(FAR / MOST_OF_ROUND_TRIP));
-    }
-
-    #[test]
-    fn who_takes_records_apart_is_sent_commands_at_a_distance() {
-        let now = now();
-        let mut tls = Pipelining::new(true);
-        tls.answered_within(FAR);
-        tls.ended(EarlyEnd::Unexplained, 9, now);
-        tls.took_step();
-        assert_eq!(tls.distance(now), Some(FIRST_DISTANCE));
-    }
-
-    #[test]
-    fn an_end_that_was_to_be_expected_costs_some_lock_step_and_no_distance() {
-        let now = now();
-        let mut tls = Pipelining::new(true);
-        for (end, steps) in [(1, 1), (2, 9), (3, 9)] {
-            assert_eq!(tls.ended(EarlyEnd::Answered, 9, now + end * AT_ONCE), None, "end {end}");
-            (0..steps).for_each(|_| {
-                assert_eq!(tls.distance(now), None);
-                tls.took_step();
-            });
-            assert_eq!(tls.distance(now), Some(Duration::ZERO));
-        }
-    }
-
-    #[test]
-    fn after_several_unexplained_ends_nothing_is_sent_ahead_for_a_while() {
-        let now = now();
-        let mut tls = Pipelining::new(true);
-        tls.answered_within(100 * FAR);
-        let mut row =
-            |begin: Instant| (0..MOST_ENDS).find_map(|end| tls.ended(EarlyEnd::Unexplained, 3, begin + end * AT_ONCE));
-        assert_eq!(row(now), Some(LOCK_STEP));
-        assert_eq!(row(now + LOCK_STEP * 2), Some(2 * LOCK_STEP));
-        let until = now + LOCK_STEP * 2 + (MOST_ENDS - 1) * AT_ONCE + 2 * LOCK_STEP;
-        assert_eq!(tls.distance(until.checked_sub(AT_ONCE).unwrap()), None);
-        assert!(tls.distance(until).is_some());
-    }
-
-    #[test]
-    fn connections_that_end_at_once_count_as_one() {
-        let now = now();
-        let mut plain = Pipelining::new(false);
-        plain.answered_within(FAR);
-        for _ in 0..2 * MOST_ENDS {
-            assert_eq!(plain.ended(EarlyEnd::Unexplained, 9, now), None);
-        }
-        plain.took_step();
-        assert_eq!(plain.distance(now), Some(FIRST_DISTANCE * 3 / 2));
-    }
-}
+#[path = "pipelining_tests.rs"]
+mod tests;

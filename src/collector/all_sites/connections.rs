@@ -18,9 +18,12 @@ impl Collector {
         let offer = site.offers_certificate();
         let Some(running) = &mut site.running else { return };
         let id = self.net.open(key, Arc::clone(&site.target), offer);
+        let is_first = running.connections.is_empty();
         running.connections.push(id);
         self.connections_opened = self.connections_opened.wrapping_add(1);
-        self.sessions.insert(id, Session::new(key, ConnectionKey(self.connections_opened)));
+        let connection = ConnectionKey(self.connections_opened);
+        let session = if is_first { Session::new(key, connection) } else { Session::beside(key, connection) };
+        self.sessions.insert(id, session);
     }
 
     pub(super) fn opened(&mut self, id: ConnId) {
@@ -197,10 +200,18 @@ impl Collector {
             site.parked = None;
             return;
         }
+        let mut others = 0;
         if let Some(running) = &mut site.running {
             running.drop_connection(id);
+            others = running.connections.len();
         }
-        let harmless = session.may_end() || (reason.is_certificate_refusal() && site.withdraw_certificate());
+        let found_no_place = others > 0 && session.awaits_place();
+        if found_no_place {
+            session.hand_back(site);
+            site.found_no_place(others);
+        }
+        let harmless =
+            found_no_place || session.may_end() || (reason.is_certificate_refusal() && site.withdraw_certificate());
         let reason = match session.file() {
             Some((file, came)) => reason.with_file(file, came),
             None => reason,

@@ -145,6 +145,7 @@ impl Collector {
             None => Ending::Stalled,
         };
         running.round.end(ending == Ending::Stalled, &mut site.history);
+        site.places.round_ended();
         // A caller that waits for the end of this round is to learn soon whether that stays so.
         let is_retried = ending == Ending::Stalled && !matches!(self.mode, Mode::Forever);
         let due = self.schedule.finished(key, now, if is_retried { Ending::Failed } else { ending });

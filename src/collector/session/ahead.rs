@@ -24,7 +24,7 @@ use super::delete::{Delete, is_compared_in_memory};
 use super::fetch::Fetch;
 use super::stock::StockSession;
 use super::task::Task;
-use super::{Context, Conversation, PumpOutcome, awaited, give_way};
+use super::{Context, Conversation, PumpOutcome, Reuse, awaited, give_way};
 use crate::collector::Reason;
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::ports::Connection;
@@ -46,6 +46,7 @@ pub(in crate::collector) struct AheadSession {
     site: usize,
     /// The connection's, among those of a round.
     key: ConnectionKey,
+    standing: Reuse,
     driver: AheadDriver,
     current: Option<Task>,
     outstanding: VecDeque<Assignment>,
@@ -60,17 +61,21 @@ pub(in crate::collector) struct AheadSession {
 #[derive(Clone, Copy, Debug)]
 enum Gap {
     Nothing,
-    /// A message has left in this turn of the loop: when, only the next one's beginning is sure to be after.
+    /// A message has left in this turn of the loop, or the kernel holds one back: when it leaves, only the next turn's beginning
+    /// is sure to be after.
     Sent,
     Until(Instant),
+    /// The first answer: stock takes a while until it reads from a connection that it has just accepted.
+    Answer,
 }
 
 impl AheadSession {
     /// On a connection on which nothing is under way.
-    pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
+    pub(super) fn new(site: usize, key: ConnectionKey, standing: Reuse) -> Self {
         Self {
             site,
             key,
+            standing,
             driver: AheadDriver::new(),
             current: None,
             outstanding: VecDeque::new(),
@@ -81,18 +86,19 @@ impl AheadSession {
         }
     }
 
-    /// Whether the site is asked for this ahead: what is not deleted, or is safe here and most certainly that one file.
+    /// Whether the site may be asked for this ahead: what is not deleted, or is safe here and most certainly that one file.
     pub(super) fn takes(assignment: &Assignment, cx: &Context<'_>) -> bool {
-        let is_ahead = cx.site.distance(cx.io.now()).is_some();
-        is_ahead
-            && match assignment {
-                Assignment::List(_) => false,
-                Assignment::Fetch(fetch) => !fetch.deletes(),
-                Assignment::Delete(delete) => {
-                    let comes_once = measured_at(delete.name()).is_some();
-                    comes_once && is_compared_in_memory(delete) && cx.site.spool.check_answers().is_ok()
-                }
+        match assignment {
+            Assignment::List(_) => false,
+            Assignment::Fetch(fetch) => !fetch.deletes() && cx.site.pipelining.may_ask_ahead(fetch.name()),
+            Assignment::Delete(delete) => {
+                let comes_once = measured_at(delete.name()).is_some();
+                comes_once
+                    && is_compared_in_memory(delete)
+                    && cx.site.pipelining.may_ask_ahead(delete.name())
+                    && cx.site.spool.check_answers().is_ok()
             }
+        }
     }
 
     /// Asks for this, whatever is not answered yet.
@@ -106,7 +112,7 @@ impl AheadSession {
             }
         };
         if self.is_idle() {
-            cx.io.set_deadline(Some(cx.site.settings.timeout));
+            cx.io.set_deadline(Some(self.standing.timeout(cx.site)));
         }
         self.outstanding.push_back(assignment);
         self.driver.command(&command).map_err(|error| cx.site.protocol(error))
@@ -149,12 +155,22 @@ impl AheadSession {
         while self.driver.wants_write() {
             match self.gap {
                 Gap::Sent => return Ok(Some(now)),
+                Gap::Answer => return Ok(None),
                 Gap::Until(at) if at > now => return Ok(Some(at)),
+                // Behind one that has not left, it would leave with that.
+                Gap::Until(_) if cx.io.has_unsent() => {
+                    self.gap = Gap::Sent;
+                    return Ok(Some(now));
+                }
                 Gap::Until(_) | Gap::Nothing => {
                     if !self.driver.transmit_message(cx.io)? {
                         return Ok(None);
                     }
-                    self.gap = if self.distance.is_zero() { Gap::Nothing } else { Gap::Sent };
+                    self.gap = match self.standing {
+                        _ if self.distance.is_zero() => Gap::Nothing,
+                        standing if standing.is_answered() => Gap::Sent,
+                        _ => Gap::Answer,
+                    };
                 }
             }
         }
@@ -182,6 +198,10 @@ impl AheadSession {
     fn take_events(&mut self, cx: &mut Context<'_>) -> Result<Result<usize, EarlyEnd>, Reason> {
         let mut files = 0;
         while let Some(event) = self.driver.poll_event() {
+            self.standing = Reuse::Fresh;
+            if let Gap::Answer = self.gap {
+                self.gap = Gap::Nothing;
+            }
             match event {
                 Event::Announced { size, .. } => {
                     self.body.begin(size, cx);
@@ -222,7 +242,7 @@ impl AheadSession {
         let Some(task) = self.current.take() else { return Ok(false) };
         let is_empty = matches!(&task, Task::Fetching(fetch) if fetch.came() == BodyProgress::Nothing);
         task.complete(cx)?;
-        cx.site.pipelining.went_well();
+        cx.site.pipelining.went_well(cx.io.now());
         cx.io.set_deadline((!self.is_idle()).then_some(cx.site.settings.timeout));
         Ok(is_empty)
     }
@@ -241,7 +261,7 @@ impl AheadSession {
     /// The connection has ended, or ends here, with what is not answered: that goes back to the round. `is_cut`: what has come is
     /// what the site has sent.
     fn end(&mut self, end: EarlyEnd, is_cut: bool, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        cx.site.ended_early(end, self.unanswered(), cx.io.now());
+        cx.site.ended_early(end, self.file().map(|(first, _)| first), cx.io.now());
         self.give_back(cx.site);
         match self.current.take() {
             Some(Task::Fetching(fetch)) => cx.site.returned(Assignment::Fetch(fetch.into_assignment())),
@@ -291,6 +311,14 @@ impl Conversation for AheadSession {
         false
     }
 
+    fn awaits_place(&self) -> bool {
+        self.standing == Reuse::Beside
+    }
+
+    fn hand_back(&mut self, site: &mut Site) {
+        self.give_back(site);
+    }
+
     fn is_ready(&self) -> bool {
         false
     }
@@ -328,7 +356,7 @@ impl Conversation for AheadSession {
             self.gap = Gap::Until(cx.io.now() + self.distance);
         }
         loop {
-            let distance = cx.site.distance(cx.io.now());
+            let distance = cx.site.distance();
             let may_wait = distance.map_or(Ok(false), |distance| self.ask_ahead(distance, cx))?;
             self.distance = distance.unwrap_or(self.distance);
             let sent = self.send(cx);
@@ -355,6 +383,8 @@ impl Conversation for AheadSession {
                 Err(error) => return self.fail(&error.into(), cx),
                 Ok(Some(at)) => return Ok(PumpOutcome::Paced(at)),
                 Ok(None) if may_wait => return Ok(PumpOutcome::Waiting),
+                // What comes next is asked for at its time, whether an answer has come or not.
+                Ok(None) if matches!(self.gap, Gap::Sent) => return Ok(PumpOutcome::Paced(cx.io.now())),
                 Ok(None) => return Ok(PumpOutcome::Blocked),
             }
         }

@@ -12,7 +12,7 @@ mod stock;
 mod task;
 
 use std::ops::{Deref, DerefMut};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::ahead::AheadSession;
 use self::extended::ExtendedSession;
@@ -61,9 +61,17 @@ pub(super) struct Context<'a> {
     pub(super) commit_queue: &'a mut CommitQueue,
 }
 
+/// How long an answer is waited for on a connection that was opened beside others: where the site has no place for it, an agent
+/// may wait for one behind it.
+const PLACE_WAIT: Duration = Duration::from_secs(3);
+
 /// Whether a connection is known to work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reuse {
+    /// Opened, and not answered yet.
+    New,
+    /// The same, beside others that work: the site may have no place for it.
+    Beside,
     /// What happens to it is the site's doing.
     Fresh,
     /// Used again after a rest: the site may have closed it meanwhile, as stock does after 4 s.
@@ -98,6 +106,14 @@ pub(super) trait Conversation {
     /// nothing more was to come.
     fn may_end(&self) -> bool;
 
+    /// Whether it was opened beside others, and nothing shows yet that the site has a place for it.
+    fn awaits_place(&self) -> bool {
+        false
+    }
+
+    /// Gives back what a site was asked that has no place for it.
+    fn hand_back(&mut self, _site: &mut Site) {}
+
     /// Whether it waits for the round to have something for it.
     fn is_ready(&self) -> bool;
 
@@ -130,7 +146,12 @@ pub(super) trait Conversation {
 impl Session {
     /// That of a connection that is being opened; `key` is its among those of a round.
     pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
-        Self::Stock(Box::new(StockSession::new(site, key)))
+        Self::Stock(Box::new(StockSession::new(site, key, Reuse::New)))
+    }
+
+    /// The same, where the round has others that work.
+    pub(super) fn beside(site: usize, key: ConnectionKey) -> Self {
+        Self::Stock(Box::new(StockSession::new(site, key, Reuse::Beside)))
     }
 
     /// The connection stands: the password first, where there is one.
@@ -202,6 +223,21 @@ impl DerefMut for Session {
             Self::Ahead(session) => &mut **session,
             Self::Extended(session) => &mut **session,
         }
+    }
+}
+
+impl Reuse {
+    /// How long an answer is waited for.
+    fn timeout(self, site: &Site) -> Duration {
+        match self {
+            Self::Beside => site.settings.timeout.min(PLACE_WAIT),
+            Self::New | Self::Fresh | Self::Reused => site.settings.timeout,
+        }
+    }
+
+    /// Whether the site has answered on this connection.
+    fn is_answered(self) -> bool {
+        matches!(self, Self::Fresh | Self::Reused)
     }
 }
 

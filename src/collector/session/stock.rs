@@ -64,21 +64,21 @@ pub(super) enum State {
 }
 
 impl StockSession {
-    pub(super) fn new(site: usize, key: ConnectionKey) -> Self {
+    pub(super) fn new(site: usize, key: ConnectionKey, standing: Reuse) -> Self {
         let (driver, state) = (ClientDriver::new(), State::Connecting);
-        Self { site, key, driver, state, task: None, asked: None, standing: Reuse::Fresh, body: Body::None }
+        Self { site, key, driver, state, task: None, asked: None, standing, body: Body::None }
     }
 
     /// On a connection on which all is answered.
     pub(super) fn going_on(site: usize, key: ConnectionKey) -> Self {
-        Self { state: State::Open, ..Self::new(site, key) }
+        Self { state: State::Open, ..Self::new(site, key, Reuse::Fresh) }
     }
 
     /// What goes on from here, if something is to be asked for ahead, and what that is.
     pub(super) fn ahead(&mut self) -> Option<(AheadSession, Assignment)> {
         let task = self.task.take_if(|task| matches!(task, Task::Ahead(_)))?;
         let Task::Ahead(assignment) = task else { return None };
-        Some((AheadSession::new(self.site, self.key), assignment))
+        Some((AheadSession::new(self.site, self.key, self.standing), assignment))
     }
 
     /// What goes on from here, if the site has said that it speaks the extension.
@@ -129,7 +129,7 @@ impl StockSession {
         }
         cx.check_room();
         match cx.site.next_step(self.key) {
-            Step::Do(assignment) if AheadSession::takes(&assignment, cx) => {
+            Step::Do(assignment) if cx.site.is_asked_ahead() && AheadSession::takes(&assignment, cx) => {
                 self.task = Some(Task::Ahead(assignment));
                 Ok(Some(give_way(cx)))
             }
@@ -159,7 +159,7 @@ impl StockSession {
 
     fn command(&mut self, command: &Command, cx: &mut Context<'_>) -> Result<(), Reason> {
         self.asked = Some(cx.io.now());
-        cx.io.set_deadline(Some(cx.site.settings.timeout));
+        cx.io.set_deadline(Some(self.standing.timeout(cx.site)));
         self.driver.command(command).map_err(|error| cx.site.protocol(error))
     }
 
@@ -267,6 +267,18 @@ impl Conversation for StockSession {
                 Some(Task::Trailing(trailing)) => !trailing.is_longer(),
                 _ => false,
             }
+    }
+
+    fn awaits_place(&self) -> bool {
+        self.standing == Reuse::Beside
+    }
+
+    fn hand_back(&mut self, site: &mut Site) {
+        match self.task.take() {
+            Some(Task::Fetching(fetch)) => site.returned(Assignment::Fetch(fetch.into_assignment())),
+            Some(Task::Deleting(delete)) => site.returned(Assignment::Delete(delete.into_assignment().asked())),
+            other => self.task = other,
+        }
     }
 
     fn is_ready(&self) -> bool {

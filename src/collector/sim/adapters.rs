@@ -346,6 +346,10 @@ impl Connection for End<'_> {
         self.world.borrow_mut().link(self.id).is_some_and(|(link, _)| link.down.ended)
     }
 
+    fn has_unsent(&mut self) -> bool {
+        false
+    }
+
     fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
         self.set_deadline(Some(wait));
     }

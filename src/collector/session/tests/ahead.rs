@@ -181,26 +181,92 @@ fn nothing_is_deleted_ahead_where_files_are_moved_at_once() {
     assert!(said.ends_with("LS OK\nMV <a.1700000000.data>\n"), "{said}");
 }
 
-#[test]
-fn in_plain_messages_leave_at_a_distance_that_begins_when_the_last_one_has_left() {
-    let names = names(3);
+/// A scene in which three files of a far site are to be asked for, and nothing has been.
+fn plain() -> Scene {
     let mut scene = Scene::connected("a.1.data", stock());
     scene.site.pipelining.answered_within(ROUND_TRIP);
     scene.end.now += ROUND_TRIP;
-    let listing = names.join("\n") + "\n";
+    let listing = names(3).join("\n") + "\n";
     scene.says(|scene| {
         scene.hears("");
         scene.end.now += ROUND_TRIP;
         scene.hears(&format!("LS SIZE {}\n", listing.len()));
         scene.hears(&listing);
     });
-    let lines = |scene: &Scene| String::from_utf8_lossy(&scene.end.output).lines().count();
-    let before = lines(&scene);
     // A turn that was long: only its end is sure to be after the message has left.
     scene.end.now += ROUND_TRIP;
-    for (wait, sent) in [(0, 0), (4, 0), (1, 1), (2, 1), (4, 1), (1, 2)] {
+    scene
+}
+
+/// How many messages have left after each of these waits, in milliseconds.
+fn messages_after<const N: usize>(scene: &mut Scene, waits: [u64; N]) -> [usize; N] {
+    let lines = |scene: &Scene| String::from_utf8_lossy(&scene.end.output).lines().count();
+    let before = lines(scene);
+    waits.map(|wait| {
         scene.end.now += Duration::from_millis(wait);
         scene.hears("");
-        assert_eq!(lines(&scene) - before, sent, "after {wait} ms");
+        lines(scene) - before
+    })
+}
+
+#[test]
+fn in_plain_messages_leave_at_a_distance_that_begins_when_the_last_one_has_left() {
+    assert_eq!(messages_after(&mut plain(), [0, 4, 1, 2, 4, 1]), [0, 0, 1, 1, 1, 2]);
+}
+
+#[test]
+fn in_plain_files_are_asked_for_one_after_the_other_without_an_answer() {
+    let mut scene = plain();
+    let before = scene.end.output.len();
+    let said = |scene: &Scene| String::from_utf8_lossy(&scene.end.output[before..]).into_owned();
+    let rest = requests("RECV", &names(3)).split_once('\n').unwrap().1.to_owned();
+    for _ in 0..50 {
+        if said(&scene) == rest {
+            return;
+        }
+        let Scene { session, end, site, commit_queue, .. } = &mut scene;
+        let pause = session.pump(&mut Context { io: end, site, commit_queue }).unwrap();
+        let PumpOutcome::Paced(at) = pause else { panic!("{pause:?}, after {:?}", said(&scene)) };
+        scene.end.now = at;
     }
+    panic!("{:?}", said(&scene));
+}
+
+#[test]
+fn on_a_new_connection_the_second_message_waits_for_the_first_answer() {
+    let mut scene = plain();
+    scene.ends_with("");
+    scene.site.pipelining = Pipelining::new(false);
+    scene.site.pipelining.answered_within(ROUND_TRIP);
+    let first = names(3)[0].clone();
+    assert_eq!(scene.connects_again(), format!("RECV <{first}>\n"));
+    assert_eq!(messages_after(&mut scene, [5, 50, 50]), [0, 0, 0]);
+    scene.hears("RECV SIZE 3\n");
+    assert!(scene.is_asked("RECV OK\n"), "at once");
+    assert_eq!(messages_after(&mut scene, [0, 5, 0, 5]), [0, 1, 1, 2]);
+}
+
+#[test]
+fn a_message_waits_for_one_that_the_kernel_holds_back_and_comes_at_a_distance_from_that() {
+    let mut scene = plain();
+    scene.end.is_held_back = true;
+    assert_eq!(messages_after(&mut scene, [5, 5, 50]), [0, 0, 0]);
+    scene.end.is_held_back = false;
+    assert_eq!(messages_after(&mut scene, [0, 4, 1]), [0, 0, 1]);
+}
+
+#[test]
+fn what_stood_first_when_two_sessions_ended_is_asked_for_with_nothing_behind_it() {
+    let names = names(6);
+    let mut scene = Scene::ahead(&names);
+    // On another connection as well.
+    let goes_well = |scene: &mut Scene| (0..3).for_each(|_| scene.site.pipelining.went_well(scene.end.now));
+    goes_well(&mut scene);
+    scene.ends_with("");
+    assert!(scene.connects_again().ends_with(&requests("RECV", &names)), "that may have been anything");
+    goes_well(&mut scene);
+    scene.ends_with("");
+    assert_eq!(scene.connects_again(), format!("RECV <{}>\n", names[0]));
+    scene.says(|scene| scene.hears("RECV SIZE 3\n"));
+    assert_eq!(scene.says(|scene| scene.hears(body(&names[0]))), requests("RECV", &names[1..]));
 }
