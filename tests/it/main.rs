@@ -63,6 +63,7 @@ mod own_spool;
 mod passphrase;
 mod path_escape;
 mod pipelining;
+mod places;
 mod printing;
 mod program;
 mod progress;

@@ -21,14 +21,14 @@ use crate::support::{Certificates, LOOPBACK, fill, scratch};
 const WAY: Duration = Duration::from_millis(30);
 
 /// Carries connections to a server, and holds up what it carries.
-struct Relay {
-    address: SocketAddr,
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
     /// The most pieces that a client has sent with nothing coming back in between.
     most_ahead: Arc<AtomicUsize>,
 }
 
 impl Relay {
-    fn start(server: SocketAddr) -> Self {
+    pub(crate) fn start(server: SocketAddr) -> Self {
         let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
         let (address, most_ahead) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let most = Arc::clone(&most_ahead);

@@ -139,10 +139,20 @@ impl Scenario {
         world.is_beside = self.is_beside;
         world.oracle.verdict = Verdict::counted();
         world.oracle.movers.extend((self.delivery == Delivery::Move).then_some(0));
-        let (files, connections) = (Files::new(), self.connections);
+        let (files, connections, places) = (Files::new(), self.connections, usize::MAX);
         let buffer = (self.kind != Kind::Stock).then(|| Buffer::new(0, TestServer::new(&dirs.site(0), true, 0)));
         let (misbehavior, acceptor, password, reported) = (None, None, SitePassword::None, BTreeSet::new());
-        world.sites.push(Site { misbehavior, acceptor, password, reported, files, buffer, agents, connections });
+        world.sites.push(Site {
+            misbehavior,
+            acceptor,
+            password,
+            reported,
+            files,
+            buffer,
+            agents,
+            connections,
+            places,
+        });
         world
     }
 

@@ -16,6 +16,9 @@ use crate::tls::{Handshake, StreamError, TlsFailure};
 /// Turns without the clock moving on that nothing sound takes.
 const MOST_TURNS_AT_ONCE: u32 = 20_000;
 
+/// How soon it is looked whether a server has a place for a connection that waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// How long a connection that was left may take to close at the other end.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -301,8 +304,19 @@ impl World {
         }
     }
 
+    /// Whether a stock server serves as many connections that came before this one as it has places for.
+    fn waits_for_place(&self, id: ConnId) -> bool {
+        let Some(Link { site, far: Some(_), .. }) = self.links.get(&id) else { return false };
+        let before = self.links.range(..id).filter(|(_, link)| link.site == *site && link.far.is_some());
+        self.sites[*site].buffer.is_none() && before.count() >= self.sites[*site].places
+    }
+
     /// Lets the server's side of a connection go on.
     pub(super) fn serve(&mut self, id: ConnId) {
+        if self.waits_for_place(id) {
+            self.scheduler.plan_in(LOOK_AGAIN, SimEvent::Serve(id));
+            return;
+        }
         let Self { links, sites, oracle, scheduler, .. } = self;
         let Some(link) = links.get_mut(&id) else { return };
         oracle.on_sound_link = link.is_sound();

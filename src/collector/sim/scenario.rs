@@ -301,6 +301,11 @@ fn is_sent_ahead(seed: u64, site: usize) -> bool {
     super::variable("SIM_PIPELINING").map_or((seed / 4 + site as u64) % 4 != 3, |switch| switch != 0)
 }
 
+/// How many clients a stock server serves at once: at half of the sites fewer than the collector may come with.
+fn places(seed: u64, site: usize) -> usize {
+    [usize::MAX, 1, usize::MAX, 2][usize::try_from((seed / 16 + site as u64) % 4).expect("a few")]
+}
+
 fn populate(
     mut scheduler: Scheduler,
     disk: &Rc<RefCell<Disk>>,
@@ -315,6 +320,7 @@ fn populate(
     scheduler.fault_rates = fault_rates(&mut scheduler, scale.rough);
     let mode = if scale.rough && scheduler.strikes(250_000) { Mode::Once } else { Mode::Forever };
     let pause = Duration::from_secs(if is_lone { scheduler.chance.u64(4..30) } else { 60 });
+    let seed = scheduler.seed;
     let sites = kinds.iter().enumerate().map(|(number, kind)| {
         let mut buffer = kind.is_ours.then(|| buffer(&mut scheduler, number, scale.rough, dirs));
         if let Some(buffer) = &mut buffer {
@@ -336,6 +342,7 @@ fn populate(
             buffer,
             agents: Agents::new(pause, until),
             connections: settings.sites[number].connections,
+            places: if scale.rough && kind.misbehavior.is_none() { places(seed, number) } else { usize::MAX },
         }
     });
     let sites: Vec<Site> = sites.collect();
