@@ -305,7 +305,7 @@ impl Site {
 
     /// Whether commands go behind that question before it is answered: the site is known to speak the extension. Not where
     /// compression is to be asked for next, behind which nothing may stand.
-    pub(super) fn is_asked_ahead(&self, now: Instant) -> bool {
+    pub(super) fn goes_behind_question(&self, now: Instant) -> bool {
         self.is_extended() && self.is_to_be_asked(now) && !self.is_to_be_compressed()
     }
 

@@ -91,7 +91,7 @@ impl StockSession {
 
     /// What is spoken on the new connection instead, if the site is known to speak the extension.
     pub(super) fn known_extended(&self, cx: &Context<'_>) -> Option<ExtendedSession> {
-        let is_known = cx.site.is_asked_ahead(cx.io.now());
+        let is_known = cx.site.goes_behind_question(cx.io.now());
         is_known.then(|| ExtendedSession::new(self.site, self.key, Opening::Question))
     }
 
