@@ -1,6 +1,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use crate::tls::test_pki::{Authority, Identity, StockClients, stock_tls};
 use crate::tls::testing::*;
@@ -48,13 +49,14 @@ fn plain_pair() -> (Stream, Stream) {
     (Stream::plain(near, true), Stream::plain(mio_stream(far), false))
 }
 
-/// Calls `step` until it has a result; both ends live in this thread, so what does not come at once comes soon.
+/// Calls `step` until it has a result; both ends live in this thread, so what does not come at once comes soon: where the
+/// kernel waits for an acknowledgement (Nagle's algorithm), after 40 ms.
 fn eventually<T>(mut step: impl FnMut() -> Option<T>) -> T {
     for _ in 0..100_000 {
         if let Some(result) = step() {
             return result;
         }
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_micros(100));
     }
     panic!("nothing came of it");
 }
