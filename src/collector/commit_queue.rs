@@ -94,6 +94,11 @@ impl CommitQueue {
         self.is_full
     }
 
+    /// What [`Self::is_full`] said last.
+    pub(super) fn was_full(&self) -> bool {
+        self.is_full
+    }
+
     /// Whether other sites' files go where this one's do.
     pub(super) fn set_shared(&mut self, is_shared: bool) {
         self.is_shared = is_shared;

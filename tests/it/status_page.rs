@@ -98,12 +98,14 @@ fn three_thousand_sites_are_shown() {
 #[test]
 fn a_site_that_is_held_up_says_by_what() {
     let Some(browser) = Browser::start() else { return };
-    let site = Site::ours("ship-1", 20);
+    let mut site = Site::ours("ship-1", 0);
+    // Of one agent: the data server would have to take them one after the other.
+    for serial in 0..20 {
+        site.add(format!("late.{}.data", 1_700_000_000 + serial), "<agent_data/>");
+    }
     let (sandbox, address) = (Sandbox::new(), free_address());
-    sandbox.configure(
-        &format!("publish = \"paced\"\nmax_spool_files = 5\n[http]\nlisten = \"{address}\"\n"),
-        [site.config(OFTEN)],
-    );
+    let lines = format!("publish = \"paced\"\nmax_spool_files = 5\n[http]\nlisten = \"{address}\"\n");
+    sandbox.configure(&lines, [site.config(OFTEN)]);
     let _daemon = start(&sandbox, address);
     control::wait_for_site(&sandbox, "ship-1", |site| site["state"] == "held-up");
     browser.open(&format!("http://{address}/"));

@@ -36,6 +36,13 @@ impl Collector {
         }
     }
 
+    /// Since when the site's round waits though it is due: for room in the spool, its own part of it or anybody's, or for that
+    /// of another site on the same server.
+    pub(super) fn held_up_since(&self, key: usize) -> Option<Instant> {
+        let is_due = |due: &Instant| self.commit_queue.was_full() && *due <= self.net.now();
+        self.held_up.get(&key).copied().or_else(|| self.schedule.due(key).filter(is_due))
+    }
+
     /// Why the site is to have no round just now.
     fn hindrance(&mut self, key: usize) -> Option<Hindrance> {
         let now = self.net.now();

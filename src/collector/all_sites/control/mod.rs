@@ -158,14 +158,16 @@ impl Collector {
         if self.is_paused(key) {
             return "is paused, and has no round before it is resumed".to_owned();
         }
-        if self.held_up.contains_key(&key) {
-            return "has a round that is due, and held up: the log says why".to_owned();
-        }
         if self.schedule.due(key).is_none() {
             return "has a round under way".to_owned();
         }
-        self.schedule.hurry(key, now);
-        "has its next round now, as was asked for".to_owned()
+        if self.held_up_since(key).is_none() {
+            self.schedule.hurry(key, now);
+        }
+        match self.held_up_since(key) {
+            Some(_) => "has a round that is due, and held up: the log says why".to_owned(),
+            None => "has its next round now, as was asked for".to_owned(),
+        }
     }
 
     fn retry_skipped(&mut self, key: usize, name: Option<&str>) -> String {

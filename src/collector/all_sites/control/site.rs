@@ -100,8 +100,10 @@ impl Collector {
             };
             return (state, running.since);
         }
-        if let Some(&held_up) = self.held_up.get(&key) {
-            return (SiteState::HeldUp, held_up);
+        if site.is_some()
+            && let Some(since) = self.held_up_since(key)
+        {
+            return (SiteState::HeldUp, since);
         }
         let ended = status.last_round.as_ref().map_or(status.since, |(at, _)| *at);
         match status.failing {
