@@ -18,7 +18,7 @@ use crate::support::{Result, verdict};
 pub(crate) const FILTERS: [&str; 2] = ["-i", r".*\.conf:conf;.*\.md5:md5;.*\.zip:collections"];
 
 /// What is asked for where data is listed: of stock, and of ours; and whether it is ours.
-const DATA: [&str; 3] = ["LS <>", "LIST", QUESTION];
+const DATA: [&str; 3] = ["LS <>", "LIST <>", QUESTION];
 
 /// A round that says nothing for so long has ended: on loopback, nothing waits for so long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -36,7 +36,7 @@ pub(crate) fn measure(scale: &Scale, dir: &BenchDir) -> Result<()> {
     for make in Make::by_default() {
         let commands = count(make, scale, dir)?;
         let all = commands.values().fold(OfCommand::default(), |all, of| all + *of);
-        let (listings, bodies) = (listings(&commands), commands.get("RECV").map_or(0, |of| of.count));
+        let (listings, bodies) = (listings(&commands), bodies(&commands));
         assert_eq!(listings + bodies, all.count, "nothing but listings and files: {commands:?}");
         #[expect(clippy::cast_precision_loss, reason = "some millions")]
         let each = |figure: u64| figure as f64 / listings.max(1) as f64;
@@ -59,9 +59,15 @@ pub(crate) fn measure(scale: &Scale, dir: &BenchDir) -> Result<()> {
     Ok(())
 }
 
-/// Those of configuration.
+/// Those of configuration, in stock's protocol or over the extension.
 fn listings(commands: &BTreeMap<String, OfCommand>) -> u64 {
-    commands.iter().filter(|(command, _)| command.starts_with("LS <")).map(|(_, of)| of.count).sum()
+    let is_one = |command: &str| ["LS <", "LIST <"].iter().any(|verb| command.starts_with(verb));
+    commands.iter().filter(|(command, _)| is_one(command)).map(|(_, of)| of.count).sum()
+}
+
+/// Files that were asked for, in either.
+fn bodies(commands: &BTreeMap<String, OfCommand>) -> u64 {
+    ["RECV", "GET"].iter().filter_map(|verb| commands.get(*verb)).map(|of| of.count).sum()
 }
 
 /// What rounds of some seconds carry once all is in step.

@@ -283,8 +283,9 @@ pub(crate) const QUESTION: &str = "RECV <?caps>";
 /// What a line of a client counts as, if it is a command. No piece that is read ends amid one.
 fn command(line: &[u8]) -> Option<String> {
     let line = std::str::from_utf8(line).ok()?;
-    let (verb, _) = line.split_once(" <").filter(|(verb, _)| verb.bytes().all(|byte| byte.is_ascii_uppercase()))?;
-    Some(if verb == "LS" || line == QUESTION { line } else { verb }.to_owned())
+    let (verb, rest) = line.split_once(" <").filter(|(verb, _)| verb.bytes().all(|byte| byte.is_ascii_uppercase()))?;
+    let (word, _) = rest.split_once('>')?;
+    Some(if matches!(verb, "LS" | "LIST") || line == QUESTION { format!("{verb} <{word}>") } else { verb.to_owned() })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
