@@ -26,6 +26,8 @@ pub(super) struct ScriptedConnection {
     pub(super) is_ended: bool,
     /// What was written has not left.
     pub(super) is_held_back: bool,
+    /// For so long, a limit of ours has kept the peer waiting.
+    pub(super) held_up: Duration,
 }
 
 impl ScriptedConnection {
@@ -43,6 +45,7 @@ impl ScriptedConnection {
             compressed: CompressedBytes::default(),
             is_ended: false,
             is_held_back: false,
+            held_up: Duration::ZERO,
         }
     }
 }
@@ -97,12 +100,16 @@ impl Connection for ScriptedConnection {
         self.now
     }
 
+    fn peer_time(&self) -> Instant {
+        self.now.checked_sub(self.held_up).unwrap_or(self.now)
+    }
+
     fn has_buffered(&mut self) -> bool {
         false
     }
 
     fn has_ended(&mut self) -> bool {
-        false
+        self.is_ended
     }
 
     fn has_unsent(&mut self) -> bool {

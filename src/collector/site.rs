@@ -14,7 +14,7 @@ use self::not_taken::NotTakenFiles;
 use super::Reason;
 use super::agent_order::AgentOrder;
 use super::commit_queue::{CommitQueue, SpoolShare};
-use super::configuring::SiteConfig;
+use super::configuring::{self, SiteConfig};
 use super::report::NotTaken;
 use super::resources::SiteResources;
 use super::status::{Protocol, SeenClock, SeenWaiting};
@@ -307,6 +307,14 @@ impl Site {
     /// compression is to be asked for next, behind which nothing may stand.
     pub(super) fn goes_behind_question(&self, now: Instant) -> bool {
         self.is_extended() && self.is_to_be_asked(now) && !self.is_to_be_compressed()
+    }
+
+    /// What is to be spoken about configuration, on a connection on which it has said what it can do.
+    pub(super) fn config_dialect(&self) -> configuring::Dialect {
+        match self.dialect {
+            Dialect::Extended(capabilities) => configuring::Dialect::of(capabilities),
+            Dialect::Unknown | Dialect::Stock(_) | Dialect::Doubtful(_) => configuring::Dialect::Stock,
+        }
     }
 
     /// Whether a connection to it is to be compressed.

@@ -162,9 +162,7 @@ impl ClientDriver {
         body: &mut Cursor<impl AsRef<[u8]>>,
     ) -> Result<usize, DriverError> {
         let Want::Supply(left) = self.want() else { return Err(self.misuse("send_body()")) };
-        let position = usize::try_from(body.position()).unwrap_or(usize::MAX);
-        let rest = body.get_ref().as_ref().get(position..).unwrap_or_default();
-        let next = usize::try_from(left).ok().and_then(|left| rest.get(..left)).unwrap_or(rest);
+        let next = rest_of(body, left);
         if next.is_empty() {
             return Err(self.misuse("send_body() of a body that is shorter than offered"));
         }
@@ -198,6 +196,13 @@ impl ClientDriver {
     fn misuse(&self, call: &'static str) -> DriverError {
         Error::Misuse { call, want: self.want() }.into()
     }
+}
+
+/// What follows the position of `body`, at most `left` bytes.
+pub(super) fn rest_of(body: &Cursor<impl AsRef<[u8]>>, left: u64) -> &[u8] {
+    let position = usize::try_from(body.position()).unwrap_or(usize::MAX);
+    let rest = body.get_ref().as_ref().get(position..).unwrap_or_default();
+    usize::try_from(left).ok().and_then(|left| rest.get(..left)).unwrap_or(rest)
 }
 
 /// Reads one piece towards the end of a line, at most `most` bytes, which `handle` takes as [`Client::handle_input`] does.

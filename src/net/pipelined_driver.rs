@@ -1,7 +1,9 @@
 //! The client's side of a session of the [extension](crate::proto::extension) on a connection: moves the bytes that
 //! [`PipelinedClient`] asks for, and never waits.
 
-use super::client_driver::read_line;
+use std::io::Cursor;
+
+use super::client_driver::{read_line, rest_of};
 use super::{ByteStream, Compressible, CompressionPlace, DriverError, Failure, Read};
 use crate::proto::extension::{ExtensionCommand, PipelinedClient, PipelinedEvent};
 use crate::proto::{Error, PasswordDigest, Want};
@@ -63,6 +65,35 @@ impl PipelinedDriver {
         self.client.command(&ExtensionCommand::Deflate)?;
         self.compression = Some(place);
         Ok(true)
+    }
+
+    /// How many bytes of the body given with the last `PUT` are to be sent: [`PipelinedClient::supply`].
+    pub fn supply(&self) -> u64 {
+        self.client.supply()
+    }
+
+    /// Writes as much as goes of that body, once all before it is [transmitted](Self::transmit), from the position of `body` on,
+    /// which moves with it; returns how many bytes went.
+    ///
+    /// # Errors
+    /// [`DriverError::Net`]; [`Error::Misuse`], and nothing is written, where `body` ends before what was announced.
+    pub fn send_body(
+        &mut self,
+        io: &mut dyn ByteStream,
+        body: &mut Cursor<impl AsRef<[u8]>>,
+    ) -> Result<usize, DriverError> {
+        let left = self.client.supply();
+        if left == 0 || !self.client.transmit().is_empty() {
+            return Ok(0);
+        }
+        let next = rest_of(body, left);
+        if next.is_empty() {
+            return Err(Error::Misuse { call: "send_body() of a body that is too short", want: self.want() }.into());
+        }
+        let written = io.write(next)?;
+        body.set_position(body.position() + written as u64);
+        self.client.body_supplied(written as u64)?;
+        Ok(written)
     }
 
     /// Ends the session once all that is due is answered: [`PipelinedClient::quit`].

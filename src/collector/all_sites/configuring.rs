@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Collector, Mode};
 use crate::collector::Reason;
 use crate::collector::configuring::{
-    Asked, ConfigContext, ConfigEnd, ConfigPumped, ConfigSession, RoundStart, SiteConfig, Users, allowance,
+    Asked, ConfigContext, ConfigEnd, ConfigPumped, ConfigSession, Dialect, RoundStart, SiteConfig, Users, allowance,
 };
 use crate::collector::site::Site;
 use crate::net::{ConnId, Failure, Phase};
@@ -73,12 +73,14 @@ impl Collector {
         let deletions = self.centres.judge(incoming, &seen.centre, own, in_step_of(&self.sites, incoming));
         let allowance = allowance(own, &seen.centre, &site.settings);
         let policy = RoundPolicy { rotation: ROTATION, deletions, allowance, named: NAMED, mode: RoundMode::Apply };
+        let dialect = site.config_dialect();
         let Some(session) = self.sessions.remove(&id) else { return false };
+        let dialect = if session.is_extended() { dialect } else { Dialect::Stock };
         if let Some(Site { configuration: Some(config), .. }) = &mut self.sites[key] {
             config.compare(&seen.centre, now);
             config.begin(RoundStart { seen, policy, connection: id, now });
         }
-        self.config_sessions.insert(id, ConfigSession::new(key, session.into_driver()));
+        self.config_sessions.insert(id, ConfigSession::new(key, session.into_driver(), dialect));
         self.net.wake(id);
         true
     }
@@ -93,7 +95,14 @@ impl Collector {
         drop(io);
         match pumped {
             Ok(ConfigPumped::Blocked) => {}
-            Ok(ConfigPumped::Ask(step)) => self.ask_centre(key, step),
+            Ok(ConfigPumped::Ask(asked, step)) => {
+                if let Some(Site { configuration: Some(config), .. }) = &mut self.sites[key] {
+                    config.asked(asked);
+                }
+                self.ask_centre(key, step);
+                // It may have more to do meanwhile.
+                self.net.wake(id);
+            }
             Ok(ConfigPumped::Finished) => self.end_configuration(key, &ConfigEnd::Done),
             Ok(ConfigPumped::Exhausted) => self.end_configuration(key, &ConfigEnd::Exhausted),
             Err(reason) => self.configuration_broke(id, reason),
@@ -125,8 +134,7 @@ impl Collector {
     /// What has come of a step.
     fn go_on(&mut self, key: usize, outcome: StepOutcome) {
         let Some(Site { configuration: Some(config), .. }) = &mut self.sites[key] else { return };
-        let Some((round, id)) = config.running() else { return };
-        round.after(outcome);
+        let Some(id) = config.answered(outcome) else { return };
         if let Some(session) = self.config_sessions.get_mut(&id) {
             session.resume();
             self.net.wake(id);

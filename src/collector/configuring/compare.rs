@@ -98,7 +98,7 @@ impl Work for Comparing {
         }
     }
 
-    fn went_on(&mut self, _: usize, _: &Comparison, _: Instant) {}
+    fn went_on(&mut self, _: usize, _: &Comparison, _: Option<&CentreStep>, _: Instant) {}
 
     fn ended(&mut self, _: usize, steps: Option<Comparison>, interruption: Option<Interruption>, now: Instant) {
         self.now = now;

@@ -25,5 +25,5 @@ pub use compare::{CompareError, Compared, compare};
 pub use operator::{ConfirmedDeletions, Reassigned};
 pub use outcome::{ConfigOutcome, Interruption, ItemLine};
 pub use rounds::ConfigRounds;
-pub(super) use session::{ConfigContext, ConfigPumped, ConfigSession};
+pub(super) use session::{ConfigContext, ConfigPumped, ConfigSession, Dialect};
 pub(super) use site_config::{ConfigEnd, RoundStart, SiteConfig, allowance};

@@ -20,7 +20,7 @@ use crate::obs::LogThrottle;
 use crate::store::{CentralFiles, GuardFile, InStepFile, Spool, StateDir, StoreError, agent_of};
 use crate::sync::remote_config::{
     Allowance, Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, EndedEarly, Guard, GuardReason, InStep, Item,
-    Mode, Owners, RoundPolicy, SiteStep, StepOutcome, Steps,
+    Mode, Owners, RoundPolicy, SiteStep, StepId, StepOutcome, Steps,
 };
 use crate::tls::Connectors;
 
@@ -147,21 +147,35 @@ impl CentreDirectories {
 struct NamedRound {
     round: ConfigRound,
     agents: BTreeMap<Item, Box<str>>,
+    /// Contents that are on their way.
+    fetched: HashMap<StepId, Item>,
 }
 
 impl Steps for NamedRound {
-    fn next_step(&self) -> ConfigStep {
-        self.round.next_step()
+    fn begin(&mut self) -> Option<(StepId, ConfigStep)> {
+        let begun = self.round.begin();
+        if let Some((id, ConfigStep::Do(SiteStep::Fetch { name }))) = &begun
+            && let Some(item) = Item::configuration(name.as_bytes()).filter(|item| item.content_name() == *name)
+        {
+            self.fetched.insert(*id, item);
+        }
+        begun
     }
 
-    fn after(&mut self, outcome: StepOutcome) {
-        if let (ConfigStep::Do(SiteStep::Fetch { name }), StepOutcome::Fetched(Some(content))) =
-            (self.round.next_step(), &outcome)
-            && let Some(item) = Item::configuration(name.as_bytes()).filter(|item| item.content_name() == name)
-        {
+    fn after(&mut self, step: StepId, outcome: StepOutcome) {
+        if let (Some(item), StepOutcome::Fetched(Some(content))) = (self.fetched.remove(&step), &outcome) {
             self.agents.extend(agent_of(content).map(|agent| (item, agent)));
         }
-        self.round.after(outcome);
+        self.round.after(step, outcome);
+    }
+
+    fn interrupted(&mut self) {
+        self.fetched.clear();
+        self.round.interrupted();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.round.is_finished()
     }
 }
 
@@ -255,7 +269,8 @@ impl Work for Rounds<'_> {
         let allowance = allowance(&site.in_step, &centre, &site.settings);
         let policy = RoundPolicy { deletions, allowance, ..self.policy.clone() };
         (site.since, site.saving) = (now, Saving::new(now));
-        NamedRound { round: ConfigRound::new(centre, site.in_step.clone(), policy), agents: BTreeMap::new() }
+        let round = ConfigRound::new(centre, site.in_step.clone(), policy);
+        NamedRound { round, agents: BTreeMap::new(), fetched: HashMap::new() }
     }
 
     fn ask(&mut self, site: usize, step: CentreStep) -> StepOutcome {
@@ -277,19 +292,19 @@ impl Work for Rounds<'_> {
         }
     }
 
-    fn went_on(&mut self, site: usize, steps: &NamedRound, now: Instant) {
+    fn went_on(&mut self, site: usize, steps: &NamedRound, next: Option<&CentreStep>, now: Instant) {
         let saving = &self.sites[site].saving;
-        let is_to_read = matches!(steps.next_step(), ConfigStep::Ask(CentreStep::Read { .. }));
+        let is_to_read = matches!(next, Some(CentreStep::Read { .. }));
         let is_due = saving.is_due(now) || (is_to_read && saving.is_due_before_sending());
         if is_due && self.policy.mode == Mode::Apply {
-            self.save(site, steps.round.in_step(), now);
+            self.save(site, &steps.round.in_step(), now);
         }
     }
 
     fn ended(&mut self, site: usize, steps: Option<NamedRound>, interruption: Option<Interruption>, now: Instant) {
         let name = self.sites[site].name.to_string();
         let is_asked_for = self.sites[site].settings.remote_config == Some(true);
-        let Some(NamedRound { round, mut agents }) = steps else {
+        let Some(NamedRound { round, mut agents, .. }) = steps else {
             return self.not_begun(&name, interruption);
         };
         let (in_step, report) = round.finished();

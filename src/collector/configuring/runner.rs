@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use log::info;
 
 use super::outcome::Interruption;
-use super::session::{ConfigContext, ConfigPumped, ConfigSession};
+use super::session::{ConfigContext, ConfigPumped, ConfigSession, Dialect};
 use crate::collector::Reason;
 use crate::collector::limited_net::LimitedNet;
 use crate::config::{Settings, SiteSettings};
@@ -28,8 +28,8 @@ pub(super) trait Work {
     /// Has the centre's directories carry this out. Waits for the disk.
     fn ask(&mut self, site: usize, step: CentreStep) -> StepOutcome;
 
-    /// The site's steps have gone on, or may have.
-    fn went_on(&mut self, site: usize, steps: &Self::Steps, now: Instant);
+    /// The site's steps have gone on, or may have; this is asked of the centre next, if anything is.
+    fn went_on(&mut self, site: usize, steps: &Self::Steps, next: Option<&CentreStep>, now: Instant);
 
     /// No more is done at the site: all, unless there was an `interruption`; nothing, where it had no `steps`.
     fn ended(&mut self, site: usize, steps: Option<Self::Steps>, interruption: Option<Interruption>, now: Instant);
@@ -46,6 +46,8 @@ struct Attempt<S> {
     site: usize,
     /// Whether our certificate is shown there.
     offer: bool,
+    /// What is known of its server.
+    dialect: Dialect,
     /// Those that an earlier connection could take no more of.
     steps: Option<S>,
 }
@@ -77,7 +79,8 @@ impl<'a, W: Work> Runner<'a, W> {
         let attempt = |(site, RunSite { settings, .. }): (usize, &RunSite)| {
             let tls = settings.tls.as_ref();
             let offer = tls.is_some_and(|tls| tls.identity.is_some() && tls.offer != ClientCertPolicy::Never);
-            Attempt { site, offer, steps: None }
+            let dialect = if settings.extension { Dialect::Unknown } else { Dialect::Stock };
+            Attempt { site, offer, dialect, steps: None }
         };
         let waiting = sites.iter().enumerate().map(attempt).collect();
         let most_connections = settings.max_connections;
@@ -116,7 +119,7 @@ impl<'a, W: Work> Runner<'a, W> {
             && let Some(attempt) = self.waiting.pop_front()
         {
             let id = self.net.open(attempt.site, Arc::clone(&self.sites[attempt.site].target), attempt.offer);
-            let session = ConfigSession::open(attempt.site);
+            let session = ConfigSession::open(attempt.site, attempt.dialect);
             self.open.insert(id, Conversation { attempt, session });
         }
     }
@@ -125,11 +128,11 @@ impl<'a, W: Work> Runner<'a, W> {
         while let Some(pumped) = self.go_on(id) {
             match pumped {
                 Ok(ConfigPumped::Blocked) => return,
-                Ok(ConfigPumped::Ask(step)) => {
+                Ok(ConfigPumped::Ask(asked, step)) => {
                     if let Some(Conversation { attempt: Attempt { site, steps: Some(steps), .. }, session }) =
                         self.open.get_mut(&id)
                     {
-                        steps.after(self.work.ask(*site, step));
+                        steps.after(asked, self.work.ask(*site, step));
                         session.resume();
                     }
                 }
@@ -139,8 +142,7 @@ impl<'a, W: Work> Runner<'a, W> {
                 }
                 Ok(ConfigPumped::Exhausted) => {
                     self.net.close(id);
-                    let conversation = self.open.remove(&id);
-                    self.waiting.extend(conversation.map(|conversation| conversation.attempt));
+                    self.try_again(id, |_| {});
                 }
                 Err(reason) => self.broke(id, reason),
             }
@@ -158,8 +160,18 @@ impl<'a, W: Work> Runner<'a, W> {
         if let Ok(ConfigPumped::Finished) = pumped {
             session.quit(&mut *io);
         }
-        self.work.went_on(*site, steps, now);
+        let next = if let Ok(ConfigPumped::Ask(_, step)) = &pumped { Some(step) } else { None };
+        self.work.went_on(*site, steps, next, now);
         Some(pumped)
+    }
+
+    /// Has the site have another connection, which goes on where this one has ended.
+    fn try_again(&mut self, id: ConnId, with: impl FnOnce(&mut Attempt<W::Steps>)) {
+        if let Some(Conversation { mut attempt, .. }) = self.open.remove(&id) {
+            attempt.steps.iter_mut().for_each(Steps::interrupted);
+            with(&mut attempt);
+            self.waiting.push_back(attempt);
+        }
     }
 
     fn failed(&mut self, id: ConnId, failure: Failure) {
@@ -175,7 +187,7 @@ impl<'a, W: Work> Runner<'a, W> {
 
     fn broke(&mut self, id: ConnId, reason: Reason) {
         self.net.abort(id);
-        let Some(Conversation { attempt, .. }) = self.open.get(&id) else { return };
+        let Some(Conversation { attempt, session }) = self.open.get(&id) else { return };
         let settings = &self.sites[attempt.site].settings;
         let is_automatic = settings.tls.as_ref().is_some_and(|tls| tls.offer == ClientCertPolicy::Auto);
         if attempt.offer && is_automatic && reason.is_certificate_refusal() {
@@ -183,9 +195,11 @@ impl<'a, W: Work> Runner<'a, W> {
                 "site={} refuses our certificate: going on without one (offer_client_cert = \"auto\")",
                 quoted(&settings.name)
             );
-            let conversation = self.open.remove(&id);
-            self.waiting.extend(conversation.map(|Conversation { attempt, .. }| Attempt { offer: false, ..attempt }));
-            return;
+            return self.try_again(id, |attempt| attempt.offer = false);
+        }
+        if session.is_asking() {
+            info!("site={} ends the connection when asked for the extension: going on without", quoted(&settings.name));
+            return self.try_again(id, |attempt| attempt.dialect = Dialect::Stock);
         }
         self.end(id, Some(Interruption::Failed(reason)));
     }

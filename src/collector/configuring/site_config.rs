@@ -16,7 +16,9 @@ use crate::net::ConnId;
 use crate::obs::LogThrottle;
 use crate::proto::Quoted;
 use crate::store::{InStepFile, SeenCentre};
-use crate::sync::remote_config::{Allowance, Centre, ConfigRound, EndedEarly, InStep, Item, ItemKind, RoundPolicy};
+use crate::sync::remote_config::{
+    Allowance, Centre, ConfigRound, EndedEarly, InStep, Item, ItemKind, RoundPolicy, StepId, StepOutcome, Steps,
+};
 
 /// What the site did not take is not sent again for so long, unless it is another by then.
 const REFUSED_FOR: Duration = Duration::from_secs(3_600);
@@ -85,12 +87,14 @@ struct ActiveConfigRound {
     before: InStep,
     since: Instant,
     saving: Saving,
+    /// What the centre was asked, and has not answered.
+    asked: Option<StepId>,
 }
 
 impl ActiveConfigRound {
     fn take_unsaved(&mut self, now: Instant) -> InStep {
         self.saving = Saving::new(now);
-        self.round.in_step().clone()
+        self.round.in_step()
     }
 }
 
@@ -165,6 +169,20 @@ impl SiteConfig {
         }
     }
 
+    /// The round has asked the centre for a step.
+    pub(in crate::collector) fn asked(&mut self, step: StepId) {
+        if let ConfigState::Running(running) = &mut self.state {
+            running.asked = Some(step);
+        }
+    }
+
+    /// The centre has carried that out. The connection of the round, if one is under way.
+    pub(in crate::collector) fn answered(&mut self, outcome: StepOutcome) -> Option<ConnId> {
+        let ConfigState::Running(running) = &mut self.state else { return None };
+        running.round.after(running.asked.take()?, outcome);
+        Some(running.connection)
+    }
+
     /// What is to be saved while a round goes on: a kill forgets no more than what some seconds have brought.
     pub(in crate::collector) fn take_unsaved(&mut self, now: Instant) -> Option<InStep> {
         let ConfigState::Running(running) = &mut self.state else { return None };
@@ -201,6 +219,7 @@ impl SiteConfig {
                 before,
                 since,
                 saving: Saving::new(since),
+                asked: None,
             }));
         }
     }

@@ -194,6 +194,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether the site has said on this connection that it speaks the extension.
+    pub(super) fn is_extended(&self) -> bool {
+        matches!(self, Self::Extended(_))
+    }
+
     /// What a session about something else goes on with, where nothing is under way.
     pub(super) fn into_driver(self) -> ClientDriver {
         match self {

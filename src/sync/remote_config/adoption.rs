@@ -56,7 +56,7 @@ impl Adoption {
             {
                 then(Self::CheckContent { centre })
             }
-            (Self::CheckContent { centre }, StepOutcome::Compared(Some(content))) if content == centre => {
+            (Self::CheckContent { centre }, StepOutcome::Compared(Some(content))) if content.md5 == centre => {
                 then(Self::Claim { centre })
             }
             (Self::CheckMd5 { .. }, StepOutcome::Fetched(_))

@@ -17,6 +17,16 @@ pub(super) struct Agenda {
     /// items have their turn.
     turns: VecDeque<(Item, Task)>,
     changes: VecDeque<(Item, Task)>,
+    last_turn: Option<Item>,
+    last_change: Option<Item>,
+}
+
+/// Why something is done about an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It is its turn to be compared.
+    Turn,
+    Change,
 }
 
 /// What is done about an item.
@@ -52,18 +62,33 @@ impl Agenda {
         let others = turns.split_off(policy.rotation.min(turns.len()));
         settled.extend(others.into_iter().map(|(item, (_, otherwise))| (item, otherwise)));
         let turns = turns.into_iter().map(|(item, (task, _))| (item, task)).collect();
-        (Self { turns, changes: changes.into() }, settled)
+        (Self { turns, changes: changes.into(), ..Self::default() }, settled)
     }
 
     /// Takes out the next, which counts as begun from now on.
-    pub(super) fn next(&mut self, in_step: &mut InStep) -> Option<(Item, Task)> {
-        if let Some((item, task)) = self.turns.pop_front() {
-            in_step.last_compared = Some(item.clone());
-            return Some((item, task));
+    pub(super) fn next(&mut self) -> Option<(Item, Task, Part)> {
+        let (queue, last, part) = if self.turns.is_empty() {
+            (&mut self.changes, &mut self.last_change, Part::Change)
+        } else {
+            (&mut self.turns, &mut self.last_turn, Part::Turn)
+        };
+        let (item, task) = queue.pop_front()?;
+        *last = Some(item.clone());
+        Some((item, task, part))
+    }
+
+    /// The last that was taken out of this part.
+    pub(super) fn last(&self, part: Part) -> Option<&Item> {
+        match part {
+            Part::Turn => self.last_turn.as_ref(),
+            Part::Change => self.last_change.as_ref(),
         }
-        let (item, task) = self.changes.pop_front()?;
-        in_step.last_begun = Some(item.clone());
-        Some((item, task))
+    }
+
+    /// Nothing more is taken out.
+    pub(super) fn clear(&mut self) {
+        self.turns.clear();
+        self.changes.clear();
     }
 
     pub(super) fn len(&self) -> usize {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Allowance, Centre, CentreItem, CentreStep, ConfigRound, ConfigStep, Deletion, InStep, Item, ItemKind, Listed, Mode,
-    RoundPolicy, SiteStep, StepOutcome, md5_text,
+    RoundPolicy, SiteStep, StepId, StepOutcome, Steps, Stored, Sums, md5_text,
 };
 use crate::proto::{Md5Sum, Refusal};
 
@@ -13,7 +13,7 @@ use crate::proto::{Md5Sum, Refusal};
 const CONFIGURATIONS: u8 = 4;
 
 /// Far more steps than a round of so many items has.
-const MOST_STEPS: usize = 200;
+const MOST_STEPS: usize = 400;
 
 /// What is left of the bytes; zeros after their end.
 struct Bytes<'a>(&'a [u8]);
@@ -74,26 +74,35 @@ pub fn fuzz_config_round(data: &[u8]) {
     };
     let mut owned: BTreeSet<Item> = in_step.owned().cloned().collect();
     let mut round = ConfigRound::new(Arc::new(centre), in_step, policy);
+    let width = usize::from(1 + bytes.next() % 4);
+    let mut under_way: Vec<(StepId, ConfigStep)> = Vec::new();
     for _ in 0..MOST_STEPS {
-        let step = round.next_step();
-        if step == ConfigStep::Finished {
+        if (under_way.is_empty() || (under_way.len() < width && bytes.one_in(2)))
+            && let Some((id, step)) = round.begin()
+        {
+            check(&step, mode, &owned);
+            under_way.push((id, step));
+            continue;
+        }
+        if under_way.is_empty() {
+            assert!(round.is_finished(), "what is not finished goes on");
             let (in_step, _) = round.finished();
             assert!(in_step.owned().all(|item| owned.contains(item)), "nothing is owned that was not claimed");
             return;
         }
-        check(&step, mode, &owned);
+        let (id, step) = under_way.remove(usize::from(bytes.next()) % under_way.len());
         let outcome = answer(&step, &mut bytes);
         if let (ConfigStep::Ask(CentreStep::Claim { item }), StepOutcome::Claimed(Ok(()))) = (&step, &outcome) {
             owned.insert(item.clone());
         }
-        round.after(outcome);
+        round.after(id, outcome);
     }
     panic!("a round has an end");
 }
 
 fn check(step: &ConfigStep, mode: Mode, owned: &BTreeSet<Item>) {
     let is_change = match step {
-        ConfigStep::Do(SiteStep::Store { name, body }) => {
+        ConfigStep::Do(SiteStep::Store { name, body, .. }) => {
             assert!(!body.is_empty(), "no empty file is sent");
             let configuration = Item::configuration(name.as_bytes());
             assert!(configuration.is_none_or(|item| owned.contains(&item)), "{name} goes to its owner");
@@ -132,11 +141,13 @@ fn answer(step: &ConfigStep, bytes: &mut Bytes<'_>) -> StepOutcome {
             _ => Some(md5_text(Md5Sum::of(&bytes.content()).md5).into_bytes().into()),
         }),
         ConfigStep::Do(SiteStep::Compare { .. }) => {
-            StepOutcome::Compared((!bytes.one_in(4)).then(|| Md5Sum::of(&bytes.content())))
+            StepOutcome::Compared((!bytes.one_in(4)).then(|| Sums::of(&bytes.content())))
         }
-        ConfigStep::Do(SiteStep::Store { .. }) => {
-            StepOutcome::Stored(if bytes.one_in(4) { Err(refused(bytes)) } else { Ok(()) })
-        }
+        ConfigStep::Do(SiteStep::Store { .. }) => StepOutcome::Stored(match bytes.next() % 4 {
+            0 => Err(refused(bytes)),
+            1 => Ok(Stored::Certain),
+            _ => Ok(Stored::Taken),
+        }),
         ConfigStep::Do(SiteStep::Delete { .. }) => StepOutcome::Deleted(match bytes.next() % 4 {
             0 => Deletion::Declined,
             1 => Deletion::Other((!bytes.one_in(2)).then(|| bytes.content())),
@@ -155,7 +166,6 @@ fn answer(step: &ConfigStep, bytes: &mut Bytes<'_>) -> StepOutcome {
             StepOutcome::Published(if bytes.one_in(4) { Err("no space".to_owned()) } else { Ok(()) })
         }
         ConfigStep::Ask(CentreStep::Confirm { .. }) => StepOutcome::Confirmed(!bytes.one_in(4)),
-        ConfigStep::Finished => StepOutcome::Confirmed(false),
     }
 }
 

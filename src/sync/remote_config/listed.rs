@@ -24,6 +24,11 @@ impl Listed {
         self.items.extend(Item::configuration(name).or_else(collection));
     }
 
+    /// Whether there is a `.md5` file, of whatever name.
+    pub fn has_md5(&self) -> bool {
+        self.has_md5
+    }
+
     /// The items of which the site has the `.md5` file. Whatever is no configuration's name may be a collection's.
     pub(super) fn items(&self) -> &BTreeSet<Item> {
         &self.items

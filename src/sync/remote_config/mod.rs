@@ -11,6 +11,8 @@ mod guard;
 mod in_step;
 mod item;
 mod listed;
+#[cfg(any(test, feature = "fuzzing"))]
+mod lock_step;
 mod md5_file;
 #[cfg(test)]
 mod model;
@@ -22,7 +24,9 @@ mod round;
 #[cfg(test)]
 mod round_tests;
 mod step;
+mod sums;
 mod task;
+mod working;
 
 pub use centre::{Centre, CentreItem};
 pub use comparison::{AtSite, Comparison};
@@ -37,4 +41,5 @@ pub use md5_file::{md5_text, parse_md5};
 pub use owners::Owners;
 pub use report::{ConfigReport, EndedEarly, Named, Owner, PushReason, Pushed};
 pub use round::{Allowance, ConfigRound, Mode, RoundPolicy};
-pub use step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome, Steps};
+pub use step::{CentreStep, ConfigStep, Deletion, Replaces, SiteStep, StepId, StepOutcome, Steps, Stored};
+pub use sums::{Sums, SumsHasher};

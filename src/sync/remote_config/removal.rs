@@ -7,16 +7,16 @@
 use std::sync::Arc;
 
 use super::report::ItemResult;
-use super::step::{CentreStep, ConfigStep, Deletion, SiteStep, StepOutcome};
+use super::step::{CentreStep, ConfigStep, Deletion, Replaces, SiteStep, StepOutcome};
 use super::task::{Md5File, Next, Task};
-use super::{Item, ItemKind};
-use crate::proto::{FileName, Md5Sum};
+use super::{Item, ItemKind, Sums};
+use crate::proto::FileName;
 
 /// Which step of it is next.
 #[derive(Debug)]
 pub(super) enum Removal {
     /// Looks whether the content is still the one that was in step. `md5_file` is to be deleted after it.
-    Compare { in_step: [u8; 16], md5_file: Option<Md5Sum> },
+    Compare { in_step: [u8; 16], md5_file: Option<Sums> },
     /// Looks whether the centre still has neither file.
     Confirm(Deed),
     /// Deletes a file.
@@ -29,13 +29,13 @@ pub(super) enum Removal {
 #[derive(Debug)]
 pub(super) enum Deed {
     /// The content. Then, the `.md5` file.
-    Content { content: Md5Sum, md5_file: Option<Md5Sum> },
+    Content { content: Sums, md5_file: Option<Sums> },
     /// The `.md5` file. Then, the content is to be deleted if it has that MD5.
-    Md5 { md5_file: Md5Sum, content: Option<[u8; 16]> },
+    Md5 { md5_file: Sums, content: Option<[u8; 16]> },
 }
 
 impl Deed {
-    fn file(&self, item: &Item) -> (FileName, Md5Sum) {
+    fn file(&self, item: &Item) -> (FileName, Sums) {
         match self {
             Self::Content { content, .. } => (item.content_name(), *content),
             Self::Md5 { md5_file, .. } => (item.md5_name(), *md5_file),
@@ -78,7 +78,9 @@ impl Removal {
                 let (name, expected) = deed.file(item);
                 SiteStep::Delete { name, expected }
             }
-            Self::Restore { name, body } => SiteStep::Store { name: name.clone(), body: Arc::clone(body) },
+            Self::Restore { name, body } => {
+                SiteStep::Store { name: name.clone(), body: Arc::clone(body), replaces: Replaces::Anything }
+            }
         })
     }
 
@@ -93,7 +95,9 @@ impl Removal {
     pub(super) fn after(self, outcome: StepOutcome, item: &Item) -> Next {
         let then = |removal| Next::Then(Task::Removal(removal));
         match (self, outcome) {
-            (Self::Compare { in_step, md5_file }, StepOutcome::Compared(Some(content))) if content.md5 == in_step => {
+            (Self::Compare { in_step, md5_file }, StepOutcome::Compared(Some(content)))
+                if content.md5.md5 == in_step =>
+            {
                 then(Self::Confirm(Deed::Content { content, md5_file }))
             }
             (Self::Compare { md5_file: Some(md5_file), .. }, StepOutcome::Compared(None)) => {

@@ -14,6 +14,9 @@
 //! All of that is of items that the site owns, and of the collections that those ask for. Of a configuration that it does not
 //! own, the centre is asked first who does ([`adoption`](super::adoption)).
 //!
+//! Something is done about many items at once, and one thing after the other about each. So who carries out the steps may begin
+//! several before it knows what has come of the first.
+//!
 //! What the site has the same as the centre is believed, but for a few items a round, in turns: an agent that could not fetch
 //! its `.md5` file uploads its old configuration, which the listing does not show.
 //!
@@ -24,14 +27,14 @@ use std::mem;
 use std::sync::Arc;
 
 use super::adoption::Adoption;
-use super::agenda::Agenda;
+use super::agenda::{Agenda, Part};
 use super::guard::GuardReason;
 use super::push::Push;
 use super::report::{ConfigReport, EndedEarly, ItemResult, Owner};
-use super::step::{ConfigStep, SiteStep, StepOutcome, Steps};
+use super::step::{ConfigStep, SiteStep, StepId, StepOutcome, Steps};
 use super::task::{Next, Task};
+use super::working::{Active, Working};
 use super::{Centre, CentreItem, InStep, Item, Listed};
-use crate::proto::Refusal;
 
 /// How a round goes.
 #[derive(Clone, Debug)]
@@ -94,96 +97,100 @@ pub struct ConfigRound {
 
 #[derive(Debug)]
 enum State {
-    Listing,
-    Working { item: Item, task: Task, agenda: Agenda },
-    Finished,
+    /// Whether the site was asked for the listing.
+    Listing(bool),
+    Working(Box<Working>),
 }
+
+/// The listing's.
+const LISTING: StepId = StepId(0);
 
 impl ConfigRound {
     /// A round that has asked for nothing yet. `centre` is as it was just before.
     pub fn new(centre: Arc<Centre>, in_step: InStep, policy: RoundPolicy) -> Self {
         let before = (policy.mode == Mode::DryRun).then(|| in_step.clone());
         let report = ConfigReport { guard: policy.deletions.err(), ..ConfigReport::default() };
-        Self { centre, in_step, policy, before, state: State::Listing, report }
+        Self { centre, in_step, policy, before, state: State::Listing(false), report }
     }
 
-    /// What to do next; the same again until [`after`](Self::after) was told what has come of it, on whatever connection.
-    pub fn next_step(&self) -> ConfigStep {
-        match &self.state {
-            State::Listing => ConfigStep::Do(SiteStep::List),
-            State::Working { item, task, .. } => task.step(item),
-            State::Finished => ConfigStep::Finished,
-        }
-    }
-
-    /// Takes what has come of the step. An outcome that is none of the step's leaves its item for the next round;
-    /// that of a listing, all.
-    pub fn after(&mut self, outcome: StepOutcome) {
-        self.state = match (mem::replace(&mut self.state, State::Finished), outcome) {
-            (State::Listing, StepOutcome::Listed(listed)) if !listed.is_root() => self.plan(&listed),
-            (State::Listing, StepOutcome::Listed(_)) => self.end(EndedEarly::NoFilters),
-            (State::Listing, StepOutcome::ListRefused(refusal)) => self.end(EndedEarly::ListRefused(refusal)),
-            (State::Working { item, task, agenda }, outcome) => self.after_step(item, task, agenda, outcome),
-            (State::Listing | State::Finished, _) => State::Finished,
-        };
-    }
-
-    fn after_step(&mut self, item: Item, task: Task, agenda: Agenda, outcome: StepOutcome) -> State {
-        // From now on the site has something else, until all is sent. What was only looked at, or refused, stays in step: else
-        // its deletion at the centre would be taken for a site's upload.
-        if let (Task::Push(_), StepOutcome::Stored(Ok(()))) = (&task, &outcome) {
-            self.in_step.fall_out(&item);
-        }
-        if let (Task::Adoption(adoption), StepOutcome::Claimed(Ok(()))) = (&task, &outcome) {
-            match adoption {
-                Adoption::ClaimUpload { md5, .. } => self.in_step.own_upload(item.clone(), *md5),
-                _ => self.in_step.own(item.clone()),
+    /// Begins the next step of the oldest item that can go on, or the first one of another item.
+    fn begin_task(&mut self, working: &mut Working) -> Option<(StepId, ConfigStep)> {
+        loop {
+            if let Some(begun) = working.begin() {
+                return Some(begun);
             }
-        }
-        if let (Some(md5), StepOutcome::Stored(Err(refusal))) = (task.sends(), &outcome)
-            && *refusal != Refusal::Exists
-        {
-            self.in_step.refuse(item.clone(), md5, refusal.clone());
-        }
-        match task.after(outcome, &item) {
-            Next::Then(task) => self.work(item, task, agenda),
-            Next::Done(result) => {
-                self.settle(item, result);
-                self.begin(agenda)
-            }
-            Next::End(reason) => {
-                self.report.left += 1 + agenda.len();
-                self.end(reason)
+            if !working.has_place() || !self.begin_item(working) {
+                return None;
             }
         }
     }
 
-    fn plan(&mut self, listed: &Listed) -> State {
+    /// Has something done about the next item. Whether there is one.
+    fn begin_item(&mut self, working: &mut Working) -> bool {
+        while let Some((item, task, part)) = working.agenda.next() {
+            let Some(result) = self.foregone(&item, &task) else {
+                working.push(item, task, part);
+                return true;
+            };
+            self.settle(item, result);
+        }
+        false
+    }
+
+    fn after_listing(&mut self, outcome: StepOutcome) -> Box<Working> {
+        match outcome {
+            StepOutcome::Listed(listed) if !listed.is_root() => return self.plan(&listed),
+            StepOutcome::Listed(_) => self.report.ended = Some(EndedEarly::NoFilters),
+            StepOutcome::ListRefused(refusal) => self.report.ended = Some(EndedEarly::ListRefused(refusal)),
+            _ => {}
+        }
+        Box::default()
+    }
+
+    fn plan(&mut self, listed: &Listed) -> Box<Working> {
         self.in_step.keep_unclaimed(|item| listed.items().contains(item));
         let (agenda, settled) = Agenda::new(&self.centre, &self.in_step, listed, &self.policy);
         for (item, result) in settled {
             self.settle(item, result);
         }
-        self.begin(agenda)
+        Box::new(Working::new(agenda))
     }
 
-    fn begin(&mut self, mut agenda: Agenda) -> State {
-        while let Some((item, task)) = agenda.next(&mut self.in_step) {
-            match self.foregone(&item, &task) {
+    fn after_task(&mut self, id: StepId, working: &mut Working, outcome: StepOutcome) {
+        let Some(Active { item, task, part }) = working.take(id) else { return };
+        self.note(&item, &task, &outcome);
+        match task.after(outcome, &item) {
+            // It has ended over another item, and nothing more is begun.
+            Next::Then(_) | Next::End(_) if self.report.ended.is_some() => self.report.left += 1,
+            Next::Then(task) => match self.foregone(&item, &task) {
                 Some(result) => self.settle(item, result),
-                None => return State::Working { item, task, agenda },
+                None => working.put(id, Active { item, task, part }),
+            },
+            Next::Done(result) => self.settle(item, result),
+            Next::End(reason) => {
+                self.report.left += 1 + working.end();
+                self.report.ended = Some(reason);
             }
         }
-        State::Finished
     }
 
-    fn work(&mut self, item: Item, task: Task, agenda: Agenda) -> State {
-        match self.foregone(&item, &task) {
-            Some(result) => {
-                self.settle(item, result);
-                self.begin(agenda)
+    /// What a step's outcome makes of what is in step, whatever comes next.
+    fn note(&mut self, item: &Item, task: &Task, outcome: &StepOutcome) {
+        // From now on the site has something else, until all is sent. What was only looked at, or refused, stays in step: else
+        // its deletion at the centre would be taken for a site's upload.
+        if let (Task::Push(_), StepOutcome::Stored(Ok(_))) = (task, outcome) {
+            self.in_step.fall_out(item);
+        }
+        if let (Task::Adoption(adoption), StepOutcome::Claimed(Ok(()))) = (task, outcome) {
+            match adoption {
+                Adoption::ClaimUpload { md5, .. } => self.in_step.own_upload(item.clone(), *md5),
+                _ => self.in_step.own(item.clone()),
             }
-            None => State::Working { item, task, agenda },
+        }
+        if let StepOutcome::Stored(Err(refusal)) = outcome
+            && let Some(md5) = task.refused(refusal)
+        {
+            self.in_step.refuse(item.clone(), md5, refusal.clone());
         }
     }
 
@@ -226,31 +233,73 @@ impl ConfigRound {
         self.report.add(item, result, self.policy.named);
     }
 
-    fn end(&mut self, reason: EndedEarly) -> State {
-        self.report.ended = Some(reason);
-        State::Finished
+    /// What it was begun with.
+    #[cfg(test)]
+    pub(crate) fn centre(&self) -> Arc<Centre> {
+        Arc::clone(&self.centre)
     }
 
     /// What is in step so far.
-    pub fn in_step(&self) -> &InStep {
-        self.before.as_ref().unwrap_or(&self.in_step)
+    pub fn in_step(&self) -> InStep {
+        if let Some(before) = &self.before {
+            return before.clone();
+        }
+        let mut in_step = self.in_step.clone();
+        if let State::Working(working) = &self.state {
+            let last = |part| working.last(part).cloned();
+            in_step.last_compared = last(Part::Turn).or(in_step.last_compared);
+            in_step.last_begun = last(Part::Change).or(in_step.last_begun);
+        }
+        in_step
     }
 
     /// What is in step by now, and what the round has come to. After a dry run, what was in step before it.
     pub fn finished(mut self) -> (InStep, ConfigReport) {
-        if let State::Working { agenda, .. } = &self.state {
-            self.report.left += 1 + agenda.len();
+        if let State::Working(working) = &self.state {
+            self.report.left += working.active() + working.agenda.len();
         }
-        (self.before.unwrap_or(self.in_step), self.report)
+        (self.in_step(), self.report)
     }
 }
 
 impl Steps for ConfigRound {
-    fn next_step(&self) -> ConfigStep {
-        self.next_step()
+    fn begin(&mut self) -> Option<(StepId, ConfigStep)> {
+        match mem::replace(&mut self.state, State::Listing(true)) {
+            State::Listing(false) => Some((LISTING, ConfigStep::Do(SiteStep::List))),
+            State::Listing(true) => None,
+            State::Working(mut working) => {
+                let begun = self.begin_task(&mut working);
+                self.state = State::Working(working);
+                begun
+            }
+        }
     }
 
-    fn after(&mut self, outcome: StepOutcome) {
-        self.after(outcome);
+    /// An outcome that is none of the step's leaves its item for the next round; that of a listing, all.
+    fn after(&mut self, step: StepId, outcome: StepOutcome) {
+        let mut working = match mem::replace(&mut self.state, State::Listing(true)) {
+            State::Listing(true) => self.after_listing(outcome),
+            State::Listing(false) => return self.state = State::Listing(false),
+            State::Working(mut working) => {
+                self.after_task(step, &mut working, outcome);
+                working
+            }
+        };
+        // So that it shows at once whether there is more to be done.
+        if working.active() == 0 {
+            self.begin_item(&mut working);
+        }
+        self.state = State::Working(working);
+    }
+
+    fn interrupted(&mut self) {
+        match &mut self.state {
+            State::Listing(is_under_way) => *is_under_way = false,
+            State::Working(working) => working.interrupted(),
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(&self.state, State::Working(working) if working.active() == 0)
     }
 }

@@ -2,58 +2,89 @@
 
 use std::sync::Arc;
 
-use super::{Item, Listed};
+use super::{Item, Listed, Sums};
 use crate::proto::{FileName, Md5Sum, Refusal};
 
 /// What says, step by step, what is to be done at a site and at the centre.
 pub trait Steps {
-    /// What to do next; the same again until [`after`](Self::after) was told what has come of it, on whatever connection.
-    fn next_step(&self) -> ConfigStep;
+    /// Begins the next step that needs no outcome of those under way; `None` if there is none now. One step at most is under
+    /// way at the centre. Who has begun one may wait for its outcome before the next, or not.
+    fn begin(&mut self) -> Option<(StepId, ConfigStep)>;
 
-    /// Takes what has come of the step.
-    fn after(&mut self, outcome: StepOutcome);
+    /// Takes what has come of a step under way.
+    fn after(&mut self, step: StepId, outcome: StepOutcome);
+
+    /// The connection is gone: what was under way at the site is begun anew on the next one.
+    fn interrupted(&mut self);
+
+    /// Whether there are no more steps.
+    fn is_finished(&self) -> bool;
 }
 
-/// What is to be done next.
+/// Which step under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(pub(super) u64);
+
+/// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigStep {
     /// This, at the site.
     Do(SiteStep),
     /// This, at the centre.
     Ask(CentreStep),
-    /// Nothing more: the round is over.
-    Finished,
 }
 
 /// One command at the site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SiteStep {
-    /// `LS <.md5>`. Comes to [`StepOutcome::Listed`], or [`StepOutcome::ListRefused`].
+    /// Lists the `.md5` files. Comes to [`StepOutcome::Listed`], or [`StepOutcome::ListRefused`].
     List,
-    /// `RECV`, for the bytes. Comes to [`StepOutcome::Fetched`].
+    /// Fetches a file, for the bytes. Comes to [`StepOutcome::Fetched`].
     Fetch {
         /// The file.
         name: FileName,
     },
-    /// `RECV`, for the fingerprint: the bytes need not be kept. Comes to [`StepOutcome::Compared`].
+    /// Fetches a file, for its sums: the bytes need not be kept. Comes to [`StepOutcome::Compared`].
     Compare {
         /// The file.
         name: FileName,
     },
-    /// `SEND`, in place of what is there. Comes to [`StepOutcome::Stored`].
+    /// Stores a file. Comes to [`StepOutcome::Stored`].
     Store {
         /// The file.
         name: FileName,
         /// All of it; never empty.
         body: Arc<[u8]>,
+        /// In place of what. Where the site's protocol cannot say that, in place of whatever is there.
+        replaces: Replaces,
     },
-    /// `MV`, declined where the file has another size than the expected one. Comes to [`StepOutcome::Deleted`].
+    /// Deletes a file, unless it is seen to be another than the expected one. Comes to [`StepOutcome::Deleted`].
     Delete {
         /// The file.
         name: FileName,
         /// What was seen there.
-        expected: Md5Sum,
+        expected: Sums,
     },
+}
+
+/// What a file may be stored in place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaces {
+    /// Whatever is there, if anything is.
+    Anything,
+    /// Nothing: it was not there.
+    Nothing,
+    /// The file that was seen there.
+    This(Sums),
+}
+
+/// What a site's word that it has stored a file is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It has taken the bytes. Whether they are under their name is to be looked at.
+    Taken,
+    /// They are under their name, durably where the site's server is.
+    Certain,
 }
 
 /// What the centre's directories are to do.
@@ -110,10 +141,10 @@ pub enum StepOutcome {
     ListRefused(Refusal),
     /// The file's bytes; `None` where there is none, or it is empty or too large.
     Fetched(Option<Arc<[u8]>>),
-    /// The file's fingerprint; `None` where there is none, or it is empty or too large.
-    Compared(Option<Md5Sum>),
+    /// The file's sums; `None` where there is none, or it is empty or too large.
+    Compared(Option<Sums>),
     /// Whether the site has stored the file.
-    Stored(Result<(), Refusal>),
+    Stored(Result<Stored, Refusal>),
     /// What the site has deleted.
     Deleted(Deletion),
     /// The other site that owns the configuration; `None` where that is nobody.

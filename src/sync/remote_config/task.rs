@@ -8,8 +8,8 @@ use super::push::Push;
 use super::removal::Removal;
 use super::report::{EndedEarly, ItemResult, PushReason};
 use super::step::{CentreStep, ConfigStep, SiteStep, StepOutcome};
-use super::{Item, ItemKind};
-use crate::proto::Md5Sum;
+use super::{Item, ItemKind, Sums};
+use crate::proto::{Md5Sum, Refusal};
 
 /// What is done about one item, and which step of it is next.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Md5File {
     /// The MD5 it gives.
     pub(super) md5: [u8; 16],
     /// Of its own bytes.
-    pub(super) file: Md5Sum,
+    pub(super) file: Sums,
 }
 
 /// What comes after a step of a task.
@@ -74,7 +74,7 @@ impl Task {
             (Self::Check { centre }, StepOutcome::Fetched(file)) => {
                 Next::Then(check(centre, Md5File::read(file.as_deref())))
             }
-            (Self::CheckContent { centre, .. }, StepOutcome::Compared(Some(content))) if content == centre => {
+            (Self::CheckContent { centre, .. }, StepOutcome::Compared(Some(content))) if content.md5 == centre => {
                 Next::Done(ItemResult::InStep(centre.md5))
             }
             (Self::CheckContent { at_site, .. }, StepOutcome::Compared(_)) => {
@@ -97,12 +97,28 @@ impl Task {
         }
     }
 
-    /// The MD5 of the content that it is to bring to the site.
-    pub(super) fn sends(&self) -> Option<[u8; 16]> {
+    /// The MD5 of a content that the site will not have, as it has refused it for this reason.
+    pub(super) fn refused(&self, refusal: &Refusal) -> Option<[u8; 16]> {
         match self {
-            Self::Push(push) => push.sends(),
+            Self::Push(push) => push.refused(refusal),
             _ => None,
         }
+    }
+
+    /// Bytes of a content that it holds.
+    pub(super) fn held(&self) -> u64 {
+        match self {
+            Self::Push(push) => push.held(),
+            Self::Publish { content, .. } | Self::Adoption(Adoption::ClaimUpload { content, .. }) => {
+                content.len() as u64
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether its next step brings a content that it holds from then on.
+    pub(super) fn brings_content(&self) -> bool {
+        matches!(self, Self::TakeUp { .. } | Self::Push(Push::Read { .. }))
     }
 
     /// What becomes of the item if nothing keeps the task from its end, for a dry run: once it is to change something.
@@ -138,6 +154,6 @@ fn inspect(kind: ItemKind, in_step: Option<[u8; 16]>, at_site: Option<Md5File>) 
 impl Md5File {
     pub(super) fn read(file: Option<&[u8]>) -> Option<Self> {
         let file = file?;
-        parse_md5(file).map(|md5| Self { md5, file: Md5Sum::of(file) })
+        parse_md5(file).map(|md5| Self { md5, file: Sums::of(file) })
     }
 }

@@ -12,9 +12,25 @@ use crate::proto::Md5Sum;
 pub(super) struct Agent {
     pub(super) item: Item,
     pub(super) configuration: Vec<u8>,
-    /// The MD5 that was fetched with each collection, and its content.
-    pub(super) collections: BTreeMap<Item, ([u8; 16], Vec<u8>)>,
+    pub(super) collections: BTreeMap<Item, Collection>,
     state: State,
+}
+
+/// What it has of a collection.
+#[derive(Clone, Debug)]
+pub(super) struct Collection {
+    pub(super) md5: [u8; 16],
+    pub(super) content: Vec<u8>,
+    pub(super) since: Since,
+}
+
+/// What happened to the site since an agent has fetched a collection's `.md5` file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    Nothing,
+    /// It was emptied. So the collection is sent anew with nothing there that an agent could compare, and an agent that still
+    /// asks for the content may get what is half there, with the MD5 of the whole.
+    Emptied,
 }
 
 /// What it does next.
@@ -25,7 +41,7 @@ enum State {
     SendContent,
     SendMd5,
     FetchCollections(VecDeque<Item>),
-    FetchContent { item: Item, md5: [u8; 16], rest: VecDeque<Item> },
+    FetchContent { item: Item, md5: [u8; 16], since: Since, rest: VecDeque<Item> },
 }
 
 impl Agent {
@@ -77,20 +93,27 @@ impl Agent {
             State::FetchCollections(mut rest) => {
                 let item = rest.pop_front()?;
                 let md5 = get(item.md5_name().to_string()).and_then(parse_md5);
-                let old = self.collections.get(&item).map(|(md5, _)| *md5);
+                let old = self.collections.get(&item).map(|old| old.md5);
                 self.state = match md5 {
-                    Some(md5) if old != Some(md5) => State::FetchContent { item, md5, rest },
+                    Some(md5) if old != Some(md5) => State::FetchContent { item, md5, since: Since::Nothing, rest },
                     _ => State::FetchCollections(rest),
                 };
             }
-            State::FetchContent { item, md5, rest } => {
+            State::FetchContent { item, md5, since, rest } => {
                 if let Some(content) = get(item.content_name().to_string()) {
-                    self.collections.insert(item, (md5, content.to_vec()));
+                    self.collections.insert(item, Collection { md5, content: content.to_vec(), since });
                 }
                 self.state = State::FetchCollections(rest);
             }
         }
         None
+    }
+
+    /// Its site was emptied.
+    pub(super) fn site_emptied(&mut self) {
+        if let State::FetchContent { since, .. } = &mut self.state {
+            *since = Since::Emptied;
+        }
     }
 
     fn fetch_collections(&mut self) {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::super::{Centre, CentreStep, ConfigStep, InStep, Item, ItemKind, Mode, RoundPolicy, SiteStep, parse_md5};
+use super::super::{
+    Centre, CentreStep, ConfigStep, InStep, Item, ItemKind, Mode, RoundPolicy, SiteStep, Sums, parse_md5,
+};
 use super::directory::{is_md5_file, item};
 use super::site::Site;
 use crate::proto::Md5Sum;
@@ -60,13 +62,13 @@ impl Oracle {
     ) {
         let is_change = match step {
             ConfigStep::Do(step @ SiteStep::Store { .. }) if taken == Some(step) => true,
-            ConfigStep::Do(SiteStep::Store { name, body }) => {
+            ConfigStep::Do(SiteStep::Store { name, body, .. }) => {
                 self.check_store(&name.to_string(), body, site);
                 self.check_entitled(&item(&name.to_string()), given, is_owner);
                 true
             }
             ConfigStep::Do(SiteStep::Delete { name, expected }) => {
-                let is_expected = site.get(&name.to_string()).map(Md5Sum::of) == Some(*expected);
+                let is_expected = site.get(&name.to_string()).map(Sums::of) == Some(*expected);
                 check_delete(&name.to_string(), site, given, is_expected);
                 let confirm = ConfigStep::Ask(CentreStep::Confirm { item: item(&name.to_string()) });
                 let is_asked = given.centre.items.contains_key(&item(&name.to_string())) || before.contains(&confirm);
@@ -75,7 +77,7 @@ impl Oracle {
             }
             ConfigStep::Ask(CentreStep::Claim { item }) if given.centre.items.contains_key(item) => {
                 let compared = ConfigStep::Do(SiteStep::Compare { name: item.content_name() });
-                assert_eq!(before.last(), Some(&compared), "{item} is claimed without proof");
+                assert!(before.contains(&compared), "{item} is claimed without proof");
                 true
             }
             ConfigStep::Ask(CentreStep::Publish { item, content }) => {

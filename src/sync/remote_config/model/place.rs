@@ -1,10 +1,11 @@
 //! A site, its agents, and the rounds at it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::super::{
     Centre, CentreStep, ConfigReport, ConfigRound, ConfigStep, Deletion, InStep, Item, ItemKind, Mode, Owners,
-    RoundPolicy, SiteStep, StepOutcome,
+    Replaces, RoundPolicy, SiteStep, StepId, StepOutcome, Steps, Stored,
 };
 use super::agent::Agent;
 use super::console::Console;
@@ -34,7 +35,14 @@ pub(super) struct Place {
 pub(super) struct Active {
     round: ConfigRound,
     given: Given,
+    /// Those that were begun.
     pub(super) steps: Vec<ConfigStep>,
+    /// Of those, what the site was asked and has not done, the oldest first.
+    under_way: VecDeque<(StepId, SiteStep)>,
+    /// The same, of the centre.
+    asked: Option<(StepId, CentreStep)>,
+    /// How many steps are under way at most.
+    width: usize,
     /// Whether it is to be saved that the site owns something.
     has_claimed: bool,
     /// The MD5s of what was taken up since that was saved last.
@@ -70,7 +78,8 @@ impl Place {
         }
     }
 
-    pub(super) fn begin(&mut self, centre: Arc<Centre>, directories: usize, policy: RoundPolicy) {
+    /// `width`: how many of its steps are under way at once, at most.
+    pub(super) fn begin(&mut self, centre: Arc<Centre>, directories: usize, policy: RoundPolicy, width: usize) {
         let in_step = self.in_step.clone();
         let given = Given { centre: Arc::clone(&centre), directories, in_step, policy: policy.clone() };
         let round = ConfigRound::new(centre, self.in_step.clone(), policy);
@@ -78,6 +87,9 @@ impl Place {
             round,
             given,
             steps: Vec::new(),
+            under_way: VecDeque::new(),
+            asked: None,
+            width,
             has_claimed: false,
             unsaved_uploads: Vec::new(),
             is_half_stored: false,
@@ -85,8 +97,36 @@ impl Place {
         });
     }
 
-    /// Takes the next step of the round under way. What the round has come to, if it is over with that.
+    /// Begins a step of the round under way, or has one carried out: which, is by `chance`. What the round has come to, if it is
+    /// over with that.
     pub(super) fn step(
+        &mut self,
+        course: Course,
+        chance: &mut fastrand::Rng,
+        console: &mut Console,
+        owners: &mut Owners,
+        oracle: &mut Oracle,
+    ) -> Option<Ended> {
+        let active = self.active.as_mut()?;
+        let under_way = active.under_way.len() + usize::from(active.asked.is_some());
+        if under_way == 0 || (under_way < active.width && chance.bool()) {
+            if active.begin() {
+                return None;
+            }
+            if under_way == 0 {
+                assert!(active.round.is_finished(), "nothing is under way, and nothing is begun");
+                return self.end(owners, oracle);
+            }
+        }
+        let is_centre_s = active.asked.is_some() && (active.under_way.is_empty() || chance.bool());
+        if is_centre_s {
+            self.step_at_centre(course, console, owners, oracle)
+        } else {
+            self.step_at_site(course, owners, oracle)
+        }
+    }
+
+    fn step_at_centre(
         &mut self,
         course: Course,
         console: &mut Console,
@@ -94,57 +134,77 @@ impl Place {
         oracle: &mut Oracle,
     ) -> Option<Ended> {
         let active = self.active.as_mut()?;
-        let step = active.round.next_step();
+        let (id, step) = active.asked.take()?;
         let is_owner = |item: &Item| owners.owner(item) == Some(&self.name);
-        oracle.check(&step, &active.steps, active.taken.as_ref(), &self.site, &active.given, is_owner);
-        if let ConfigStep::Ask(CentreStep::Read { .. }) = step
+        oracle.check(&ConfigStep::Ask(step.clone()), &active.steps, None, &self.site, &active.given, is_owner);
+        if let CentreStep::Read { .. } = step
             && std::mem::take(&mut active.has_claimed)
         {
-            self.saved = active.round.in_step().clone();
+            self.saved = active.round.in_step();
             active.unsaved_uploads.clear();
         }
-        if let ConfigStep::Ask(CentreStep::Publish { content, .. }) = &step {
+        if let CentreStep::Publish { content, .. } = &step {
             active.unsaved_uploads.push(Md5Sum::of(content).md5);
         }
         let outcome = match &step {
-            ConfigStep::Do(step) => active.at_site(step, &mut self.site, course)?,
-            ConfigStep::Ask(CentreStep::Owner { item }) => StepOutcome::Owner(owners.other(item, &self.name).cloned()),
-            ConfigStep::Ask(CentreStep::Claim { item }) => {
+            CentreStep::Owner { item } => StepOutcome::Owner(owners.other(item, &self.name).cloned()),
+            CentreStep::Claim { item } => {
                 active.has_claimed = true;
                 let content = active.given.centre.items.get(item).and_then(|has| has.content);
                 oracle.by_console.extend(content.map(|content| content.md5));
                 StepOutcome::Claimed(owners.claim(item.clone(), &self.name))
             }
-            ConfigStep::Ask(step) => console.carry_out(step, active.given.directories, oracle),
-            ConfigStep::Finished => return self.end(owners, oracle),
+            step => console.carry_out(step, active.given.directories, oracle),
         };
-        active.is_half_stored = false;
-        active.taken = match (&step, &outcome) {
-            (ConfigStep::Do(SiteStep::Delete { name, .. }), StepOutcome::Deleted(Deletion::Other(Some(body)))) => {
-                Some(SiteStep::Store { name: name.clone(), body: Arc::clone(body) })
-            }
-            _ => None,
-        };
-        active.steps.push(step);
         if course == Course::Unseen {
             return self.end(owners, oracle);
         }
-        assert!(active.steps.len() <= MOST_STEPS, "no end of steps: {:?}", active.steps);
-        active.round.after(outcome);
+        active.round.after(id, outcome);
+        None
+    }
+
+    fn step_at_site(&mut self, course: Course, owners: &mut Owners, oracle: &mut Oracle) -> Option<Ended> {
+        let active = self.active.as_mut()?;
+        let (id, step) = active.under_way.front()?.clone();
+        let is_owner = |item: &Item| owners.owner(item) == Some(&self.name);
+        let (steps, given) = (&active.steps, &active.given);
+        oracle.check(&ConfigStep::Do(step.clone()), steps, active.taken.as_ref(), &self.site, given, is_owner);
+        let outcome = active.at_site(&step, &mut self.site, course)?;
+        active.under_way.pop_front();
+        active.is_half_stored = false;
+        active.taken = None;
+        if course == Course::Unseen {
+            // The site had what was asked for behind it, and does that as well.
+            for (_, step) in std::mem::take(&mut active.under_way) {
+                let step_of_round = ConfigStep::Do(step.clone());
+                oracle.check(&step_of_round, &active.steps, None, &self.site, &active.given, is_owner);
+                self.site.carry_out(&step);
+            }
+            return self.end(owners, oracle);
+        }
+        let taken = match (&step, &outcome) {
+            (SiteStep::Delete { name, .. }, StepOutcome::Deleted(Deletion::Other(Some(body)))) => {
+                Some(SiteStep::Store { name: name.clone(), body: Arc::clone(body), replaces: Replaces::Anything })
+            }
+            _ => None,
+        };
+        active.round.after(id, outcome);
         // What an agent has sent in the moment of a deletion goes back at once, unless the centre has another one for it.
-        if let Some(store @ SiteStep::Store { name, .. }) = &active.taken
+        if let Some(store @ SiteStep::Store { name, .. }) = &taken
             && !active.given.centre.items.contains_key(&item(&name.to_string()))
         {
-            assert_eq!(active.round.next_step(), ConfigStep::Do(store.clone()));
+            assert!(active.begin(), "it goes back");
+            assert_eq!(active.under_way.back().map(|(_, step)| step), Some(store));
             oracle.restored += 1;
         }
+        active.taken = taken;
         None
     }
 
     /// The configuration of which a file is deleted next.
     pub(super) fn deletes(&self) -> Option<Item> {
-        match self.active.as_ref()?.round.next_step() {
-            ConfigStep::Do(SiteStep::Delete { name, .. }) => Some(item(&name.to_string())),
+        match self.active.as_ref()?.under_way.front() {
+            Some((_, SiteStep::Delete { name, .. })) => Some(item(&name.to_string())),
             _ => None,
         }
         .filter(|item| item.kind() == ItemKind::Configuration)
@@ -182,19 +242,33 @@ pub(super) struct Ended {
 }
 
 impl Active {
+    /// Begins a step, if there is one.
+    fn begin(&mut self) -> bool {
+        let Some((id, step)) = self.round.begin() else { return false };
+        self.steps.push(step.clone());
+        assert!(self.steps.len() <= MOST_STEPS, "no end of steps: {:?}", self.steps);
+        match step {
+            ConfigStep::Do(step) => self.under_way.push_back((id, step)),
+            ConfigStep::Ask(step) => assert!(self.asked.replace((id, step)).is_none(), "one at a time"),
+        }
+        true
+    }
+
     fn at_site(&mut self, step: &SiteStep, site: &mut Site, course: Course) -> Option<StepOutcome> {
-        if let SiteStep::Store { name, body } = step {
+        if let SiteStep::Store { name, body, .. } = step
+            && !site.is_extended
+        {
             let name = name.to_string();
             if self.is_half_stored {
                 site.complete(&name, body);
-                return Some(StepOutcome::Stored(Ok(())));
+                return Some(StepOutcome::Stored(Ok(Stored::Taken)));
             }
             if course == Course::Half && site.put_half(&name, body) {
                 self.is_half_stored = true;
                 return None;
             }
             if course == Course::Untrue && site.put_half(&name, body) {
-                return Some(StepOutcome::Stored(Ok(())));
+                return Some(StepOutcome::Stored(Ok(Stored::Taken)));
             }
         }
         Some(site.carry_out(step))

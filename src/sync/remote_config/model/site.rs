@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{Deletion, Item, Listed, SiteStep, StepOutcome, parse_md5};
+use super::super::{Deletion, Item, Listed, Replaces, SiteStep, StepOutcome, Stored, Sums, parse_md5};
 use crate::proto::{FileName, Md5Sum, Refusal};
 
-/// A stock server.
+/// A site's server: stock, or one of ours.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Site {
     /// By path.
     pub(in super::super) files: BTreeMap<String, Vec<u8>>,
     pub(in super::super) has_filters: bool,
     pub(in super::super) may_overwrite: bool,
+    /// Whether it is spoken to in the extension.
+    pub(in super::super) is_extended: bool,
 }
 
 impl Site {
     pub(in super::super) fn new() -> Self {
-        Self { files: BTreeMap::new(), has_filters: true, may_overwrite: true }
+        Self { files: BTreeMap::new(), has_filters: true, may_overwrite: true, is_extended: false }
     }
 
     fn path(&self, name: &str) -> String {
@@ -67,15 +69,32 @@ impl Site {
         self.files.insert(path, body.to_vec());
     }
 
-    /// As `MV`: its answer has the size, and whatever came with it is gone.
-    fn delete(&mut self, name: &str, expected: Md5Sum) -> Deletion {
-        if self.get(name).is_none_or(|bytes| bytes.len() as u64 != expected.size) {
+    /// As `MV`: its answer has the size, and whatever came with it is gone. Or as `DROP`: of another one, nothing is.
+    fn delete(&mut self, name: &str, expected: Sums) -> Deletion {
+        let found = self.get(name).map(Sums::of);
+        if found.is_none_or(|found| found.md5.size != expected.md5.size || (self.is_extended && found != expected)) {
             return Deletion::Declined;
         }
         match self.files.remove(&self.path(name)) {
-            Some(bytes) if Md5Sum::of(&bytes) == expected => Deletion::Done,
+            Some(bytes) if Sums::of(&bytes) == expected => Deletion::Done,
             bytes => Deletion::Other(bytes.map(Arc::from)),
         }
+    }
+
+    /// As `SEND`, or as `PUT`.
+    fn store(&mut self, name: &str, body: &[u8], replaces: Replaces) -> Result<Stored, Refusal> {
+        if !self.is_extended {
+            return self.put(name, body).map(|()| Stored::Taken);
+        }
+        match (replaces, self.files.get(&self.path(name))) {
+            (Replaces::Nothing, Some(_)) => return Err(Refusal::Exists),
+            (Replaces::This(_), None) => return Err(Refusal::Missing),
+            (Replaces::This(seen), Some(bytes)) if self.may_overwrite && Sums::of(bytes) != seen => {
+                return Err(Refusal::Changed);
+            }
+            _ => {}
+        }
+        self.put(name, body).map(|()| Stored::Certain)
     }
 
     pub(in super::super) fn content(&self, item: &Item) -> Option<&[u8]> {
@@ -96,8 +115,10 @@ impl Site {
         match step {
             SiteStep::List => StepOutcome::Listed(self.list()),
             SiteStep::Fetch { name } => StepOutcome::Fetched(get(name).map(Arc::from)),
-            SiteStep::Compare { name } => StepOutcome::Compared(get(name).map(Md5Sum::of)),
-            SiteStep::Store { name, body } => StepOutcome::Stored(self.put(&name.to_string(), body)),
+            SiteStep::Compare { name } => StepOutcome::Compared(get(name).map(Sums::of)),
+            SiteStep::Store { name, body, replaces } => {
+                StepOutcome::Stored(self.store(&name.to_string(), body, *replaces))
+            }
             SiteStep::Delete { name, expected } => StepOutcome::Deleted(self.delete(&name.to_string(), *expected)),
         }
     }

@@ -66,6 +66,7 @@ impl World {
             let mut site = Site::new();
             site.has_filters = world.chance.u8(..10) > 0;
             site.may_overwrite = world.chance.u8(..10) > 0;
+            site.is_extended = world.chance.bool();
             site.put("stray.md5", b"of nobody").unwrap();
             world.places.push(Place::new(&number.to_string(), site));
         }
@@ -267,12 +268,13 @@ impl World {
         let deletions = self.guard.judge(&centre, in_step);
         let policy = RoundPolicy { rotation: 2, deletions, allowance: Allowance::ALL, named: 100, mode };
         self.tell(|| format!("site {place}: a round begins, {policy:?}"));
-        self.places[place].begin(centre, self.console.directories, policy);
+        let width = if self.places[place].site.is_extended { self.chance.usize(1..8) } else { 1 };
+        self.places[place].begin(centre, self.console.directories, policy, width);
     }
 
     pub(super) fn step_round(&mut self, place: usize, course: Course) -> Option<Ended> {
-        let Self { places, console, owners, oracle, .. } = self;
-        let ended = places[place].step(course, console, owners, oracle);
+        let Self { places, chance, console, owners, oracle, .. } = self;
+        let ended = places[place].step(course, chance, console, owners, oracle);
         let step = self.places[place].active.as_ref().map(|active| active.steps.last().cloned());
         self.tell(|| format!("site {place}: {step:?} {course:?}"));
         let ended = ended?;
@@ -306,7 +308,9 @@ impl World {
     /// The site's buffer is emptied.
     fn empty_site(&mut self, place: usize) {
         self.tell(|| format!("site {place}: emptied"));
-        self.places[place].site.files.clear();
+        let Place { site, agents, .. } = &mut self.places[place];
+        site.files.clear();
+        agents.iter_mut().for_each(Agent::site_emptied);
     }
 }
 

@@ -6,18 +6,17 @@ use super::*;
 
 /// The steps of a round at the `scene`, where another site owns the configurations.
 fn run_with_other_owner(scene: &mut Scene) -> (Vec<String>, ConfigReport) {
-    let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
+    let mut round = lock_step(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
     let mut steps = Vec::new();
-    while round.next_step() != ConfigStep::Finished {
-        let step = round.next_step();
+    while let Some(step) = round.next_step() {
         steps.push(shown(&step));
         round.after(match step {
             ConfigStep::Do(step) => scene.site.carry_out(&step),
             ConfigStep::Ask(CentreStep::Owner { .. }) => StepOutcome::Owner(Some("other".into())),
-            step => panic!("{step:?}"),
+            step @ ConfigStep::Ask(_) => panic!("{step:?}"),
         });
     }
-    let (in_step, report) = round.finished();
+    let (in_step, report) = round.steps.finished();
     scene.in_step = in_step;
     (steps, report)
 }

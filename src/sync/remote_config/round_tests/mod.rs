@@ -8,6 +8,7 @@ mod whole;
 
 use std::sync::Arc;
 
+use super::lock_step::LockStep;
 use super::model::{Directory, Site, deletion};
 use super::*;
 use crate::proto::{Md5Sum, Refusal};
@@ -18,6 +19,10 @@ struct Scene {
     directory: Directory,
     in_step: InStep,
     policy: RoundPolicy,
+}
+
+fn lock_step(centre: Arc<Centre>, in_step: InStep, policy: RoundPolicy) -> LockStep<ConfigRound> {
+    LockStep::new(ConfigRound::new(centre, in_step, policy))
 }
 
 /// An agent's configuration.
@@ -66,21 +71,18 @@ impl Scene {
 
     /// Runs a round, in which `before` sees each step before it is carried out. Returns the steps.
     fn run_with(&mut self, mut before: impl FnMut(usize, &mut Site, &mut Directory)) -> (Vec<String>, ConfigReport) {
-        let mut round = ConfigRound::new(Arc::new(self.directory.scan()), self.in_step.clone(), self.policy.clone());
+        let mut round = lock_step(Arc::new(self.directory.scan()), self.in_step.clone(), self.policy.clone());
         let mut steps = Vec::new();
-        loop {
-            let step = round.next_step();
-            assert_eq!(step, round.next_step(), "it is the same until it is done");
+        while let Some(step) = round.next_step() {
             before(steps.len(), &mut self.site, &mut self.directory);
             let outcome = match &step {
                 ConfigStep::Do(step) => self.site.carry_out(step),
                 ConfigStep::Ask(step) => self.directory.carry_out(step),
-                ConfigStep::Finished => break,
             };
             steps.push(shown(&step));
             round.after(outcome);
         }
-        let (in_step, report) = round.finished();
+        let (in_step, report) = round.steps.finished();
         self.in_step = in_step;
         (steps, report)
     }
@@ -110,7 +112,6 @@ fn shown(step: &ConfigStep) -> String {
         ConfigStep::Ask(CentreStep::Read { item }) => ("read", item.to_string()),
         ConfigStep::Ask(CentreStep::Publish { item, .. }) => ("publish", item.to_string()),
         ConfigStep::Ask(CentreStep::Confirm { item }) => ("confirm", item.to_string()),
-        ConfigStep::Finished => return "finished".to_owned(),
     };
     format!("{verb} {}", name.rsplit('.').next().unwrap())
 }

@@ -151,14 +151,14 @@ fn an_empty_configuration_goes_nowhere() {
     assert_eq!(scene.run().1, ConfigReport { unfit: one(agent(1)), ..ConfigReport::default() });
     let policy = scene.policy.clone();
     scene.directory.set(&agent(1), b"new");
-    let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), policy);
+    let mut round = lock_step(Arc::new(scene.directory.scan()), scene.in_step.clone(), policy);
     let listed = scene.site.carry_out(&SiteStep::List);
     round.after(listed);
     round.after(StepOutcome::Fetched(None));
-    assert_eq!(round.next_step(), ConfigStep::Ask(CentreStep::Read { item: agent(1) }));
+    assert_eq!(round.next_step(), Some(ConfigStep::Ask(CentreStep::Read { item: agent(1) })));
     round.after(StepOutcome::Read(Some((Arc::from([]), Md5Sum::of(b"")))));
-    assert_eq!(round.next_step(), ConfigStep::Finished);
-    assert_eq!(round.finished().1, ConfigReport { waiting: one(agent(1)), ..ConfigReport::default() });
+    assert_eq!(round.next_step(), None);
+    assert_eq!(round.steps.finished().1, ConfigReport { waiting: one(agent(1)), ..ConfigReport::default() });
 }
 
 #[test]
@@ -180,20 +180,21 @@ fn what_the_site_refused_is_not_sent_again_before_it_is_another_or_that_is_long_
     let mut scene = Scene::new();
     scene.edited(&agent(1), b"old", b"new");
     let refuse = |scene: &mut Scene| {
-        let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
+        let mut round = lock_step(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
         let mut sent = 0;
         loop {
-            round.after(match round.next_step() {
-                ConfigStep::Do(SiteStep::Store { .. }) => {
+            let step = round.next_step();
+            round.after(match step {
+                Some(ConfigStep::Do(SiteStep::Store { .. })) => {
                     sent += 1;
                     StepOutcome::Stored(Err(Refusal::TooBig))
                 }
-                ConfigStep::Do(step) => scene.site.carry_out(&step),
-                ConfigStep::Ask(step) => scene.directory.carry_out(&step),
-                ConfigStep::Finished => break,
+                Some(ConfigStep::Do(step)) => scene.site.carry_out(&step),
+                Some(ConfigStep::Ask(step)) => scene.directory.carry_out(&step),
+                None => break,
             });
         }
-        let (in_step, report) = round.finished();
+        let (in_step, report) = round.steps.finished();
         scene.in_step = in_step;
         assert_eq!(report.refused, one((agent(1), Refusal::TooBig)));
         sent

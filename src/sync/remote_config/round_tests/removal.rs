@@ -65,15 +65,15 @@ fn a_deletion_that_was_cut_off_goes_on() {
             let mut scene = Scene::new();
             scene.both(&item, b"old");
             scene.delete_at_centre(&item);
-            let mut round = ConfigRound::new(Arc::new(Centre::default()), scene.in_step.clone(), scene.policy.clone());
+            let mut round = lock_step(Arc::new(Centre::default()), scene.in_step.clone(), scene.policy.clone());
             for _ in 0..steps {
                 match round.next_step() {
-                    ConfigStep::Do(step) => round.after(scene.site.carry_out(&step)),
-                    ConfigStep::Ask(step) => round.after(scene.directory.carry_out(&step)),
-                    ConfigStep::Finished => break,
+                    Some(ConfigStep::Do(step)) => round.after(scene.site.carry_out(&step)),
+                    Some(ConfigStep::Ask(step)) => round.after(scene.directory.carry_out(&step)),
+                    None => break,
                 }
             }
-            let (in_step, report) = round.finished();
+            let (in_step, report) = round.steps.finished();
             let all = if item == agent(1) { 6 } else { 7 };
             assert_eq!(report.left, usize::from((1..all).contains(&steps)));
             scene.in_step = in_step;
@@ -90,14 +90,14 @@ fn what_was_only_looked_at_when_a_round_broke_off_is_deleted_with_the_next() {
         scene.both(&agent(1), b"old");
         scene.policy.rotation = 1;
         let centre = Arc::new(scene.directory.scan());
-        let mut round = ConfigRound::new(centre, scene.in_step.clone(), scene.policy.clone());
+        let mut round = lock_step(centre, scene.in_step.clone(), scene.policy.clone());
         for _ in 0..steps {
-            if let ConfigStep::Do(step) = round.next_step() {
+            if let Some(ConfigStep::Do(step)) = round.next_step() {
                 round.after(scene.site.carry_out(&step));
             }
         }
-        assert!(matches!(round.next_step(), ConfigStep::Do(SiteStep::Fetch { .. } | SiteStep::Compare { .. })));
-        scene.in_step = round.finished().0;
+        assert!(matches!(round.next_step(), Some(ConfigStep::Do(SiteStep::Fetch { .. } | SiteStep::Compare { .. }))));
+        scene.in_step = round.steps.finished().0;
         scene.delete_at_centre(&agent(1));
         scene.run();
         assert!(scene.site.files.is_empty(), "after {steps} steps");
@@ -110,17 +110,17 @@ fn a_deletion_after_an_edit_that_the_site_refused_is_one() {
     scene.both(&agent(1), b"old");
     scene.directory.set(&agent(1), b"edited");
     let centre = Arc::new(scene.directory.scan());
-    let mut round = ConfigRound::new(centre, scene.in_step.clone(), scene.policy.clone());
+    let mut round = lock_step(centre, scene.in_step.clone(), scene.policy.clone());
     loop {
         let outcome = match round.next_step() {
-            ConfigStep::Do(SiteStep::Store { .. }) => StepOutcome::Stored(Err(Refusal::TooBig)),
-            ConfigStep::Do(step) => scene.site.carry_out(&step),
-            ConfigStep::Ask(step) => scene.directory.carry_out(&step),
-            ConfigStep::Finished => break,
+            Some(ConfigStep::Do(SiteStep::Store { .. })) => StepOutcome::Stored(Err(Refusal::TooBig)),
+            Some(ConfigStep::Do(step)) => scene.site.carry_out(&step),
+            Some(ConfigStep::Ask(step)) => scene.directory.carry_out(&step),
+            None => break,
         };
         round.after(outcome);
     }
-    scene.in_step = round.finished().0;
+    scene.in_step = round.steps.finished().0;
     scene.delete_at_centre(&agent(1));
     let (_, report) = scene.run();
     assert_eq!((report.deleted.count, report.taken_up.count), (1, 0));

@@ -29,9 +29,9 @@ fn an_idle_round_of_a_thousand_items_costs_a_listing_and_its_turns() {
     scene.policy.rotation = 300;
     let mut compared = HashSet::new();
     for _ in 0..4 {
-        let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step, scene.policy.clone());
+        let mut round = lock_step(Arc::new(scene.directory.scan()), scene.in_step, scene.policy.clone());
         let mut steps = 0;
-        while let ConfigStep::Do(step) = round.next_step() {
+        while let Some(ConfigStep::Do(step)) = round.next_step() {
             round.after(scene.site.carry_out(&step));
             steps += 1;
             if let SiteStep::Compare { name } = step {
@@ -39,7 +39,7 @@ fn an_idle_round_of_a_thousand_items_costs_a_listing_and_its_turns() {
             }
         }
         assert_eq!(steps, 1 + 2 * 300);
-        let (in_step, report) = round.finished();
+        let (in_step, report) = round.steps.finished();
         assert_eq!(report, ConfigReport { in_step: 1000, ..ConfigReport::default() });
         scene.in_step = in_step;
     }
@@ -53,16 +53,17 @@ fn an_item_that_connections_die_over_does_not_keep_others_from_their_turn() {
     (0..3).for_each(|number| scene.directory.set(&agent(number), b"new"));
     scene.policy.rotation = 1;
     for _ in 0..4 {
-        let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
+        let mut round = lock_step(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
         loop {
-            round.after(match round.next_step() {
-                ConfigStep::Do(SiteStep::Fetch { name }) if name == agent(0).md5_name() => break,
-                ConfigStep::Do(step) => scene.site.carry_out(&step),
-                ConfigStep::Ask(step) => scene.directory.carry_out(&step),
-                ConfigStep::Finished => break,
+            let step = round.next_step();
+            round.after(match step {
+                Some(ConfigStep::Do(SiteStep::Fetch { name })) if name == agent(0).md5_name() => break,
+                Some(ConfigStep::Do(step)) => scene.site.carry_out(&step),
+                Some(ConfigStep::Ask(step)) => scene.directory.carry_out(&step),
+                None => break,
             });
         }
-        scene.in_step = round.finished().0;
+        scene.in_step = round.steps.finished().0;
     }
     scene.assert_same(&agent(1), b"new");
     scene.assert_same(&agent(2), b"new");
@@ -87,10 +88,10 @@ fn a_server_without_filters_is_reported() {
 
 #[test]
 fn a_server_that_does_not_list_is_reported() {
-    let mut round = ConfigRound::new(Arc::default(), InStep::default(), Scene::new().policy);
+    let mut round = lock_step(Arc::default(), InStep::default(), Scene::new().policy);
     round.after(StepOutcome::ListRefused(Refusal::Unspecified));
-    assert_eq!(round.next_step(), ConfigStep::Finished);
-    assert_eq!(round.finished().1.ended, Some(EndedEarly::ListRefused(Refusal::Unspecified)));
+    assert_eq!(round.next_step(), None);
+    assert_eq!(round.steps.finished().1.ended, Some(EndedEarly::ListRefused(Refusal::Unspecified)));
 }
 
 #[test]
@@ -113,18 +114,19 @@ fn what_the_site_refuses_does_not_keep_the_others() {
     for number in 1..=2 {
         scene.edited(&agent(number), b"old", b"new");
     }
-    let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
+    let mut round = lock_step(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
     loop {
-        round.after(match round.next_step() {
-            ConfigStep::Do(SiteStep::Store { name, .. }) if name == agent(1).content_name() => {
+        let step = round.next_step();
+        round.after(match step {
+            Some(ConfigStep::Do(SiteStep::Store { name, .. })) if name == agent(1).content_name() => {
                 StepOutcome::Stored(Err(Refusal::TooBig))
             }
-            ConfigStep::Do(step) => scene.site.carry_out(&step),
-            ConfigStep::Ask(step) => scene.directory.carry_out(&step),
-            ConfigStep::Finished => break,
+            Some(ConfigStep::Do(step)) => scene.site.carry_out(&step),
+            Some(ConfigStep::Ask(step)) => scene.directory.carry_out(&step),
+            None => break,
         });
     }
-    let (in_step, report) = round.finished();
+    let (in_step, report) = round.steps.finished();
     assert_eq!(report.refused, one((agent(1), Refusal::TooBig)));
     assert_eq!(report.pushed, pushed(agent(2), PushReason::OtherMd5));
     assert_eq!(in_step.iter().map(|(item, _)| item).collect::<Vec<_>>(), [&agent(2)]);
@@ -160,9 +162,9 @@ fn an_outcome_of_another_step_leaves_the_item_for_the_next_round() {
     let mut scene = Scene::new();
     scene.both(&agent(1), b"old");
     scene.directory.set(&agent(1), b"new");
-    let mut round = ConfigRound::new(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
+    let mut round = lock_step(Arc::new(scene.directory.scan()), scene.in_step.clone(), scene.policy.clone());
     round.after(scene.site.carry_out(&SiteStep::List));
     round.after(StepOutcome::Deleted(Deletion::Done));
-    assert_eq!(round.next_step(), ConfigStep::Finished);
-    assert_eq!(round.finished().1.waiting, one(agent(1)));
+    assert_eq!(round.next_step(), None);
+    assert_eq!(round.steps.finished().1.waiting, one(agent(1)));
 }
