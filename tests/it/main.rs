@@ -79,6 +79,7 @@ mod reload;
 mod remote_config;
 mod remote_config_check;
 mod remote_config_commands;
+mod remote_config_extension;
 mod remote_config_killed;
 mod remote_config_owners;
 mod rlimits;
