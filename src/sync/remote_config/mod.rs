@@ -11,7 +11,7 @@ mod guard;
 mod in_step;
 mod item;
 mod listed;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(test)]
 mod lock_step;
 mod md5_file;
 #[cfg(test)]
