@@ -19,6 +19,7 @@ use crate::bandwidth::{Permit, Rate, Throttle, Timetable};
 use crate::control::BandwidthAnswer;
 use crate::deadline::after;
 use crate::net::{ByteStream, CompressedBytes, Compressible, CompressionPlace, ConnId, Event, Failure, Read, Target};
+use crate::status_port;
 use crate::tls::{PeerDescription, UnixTime};
 
 /// More than was permitted may be moved by so much, and is made up for. Whoever reads the end of a body looks for bytes
@@ -331,11 +332,27 @@ impl Compressible for LimitedConnection<'_> {
     }
 }
 
-impl Connection for LimitedConnection<'_> {
+impl status_port::Connection for LimitedConnection<'_> {
     fn now(&self) -> Instant {
         self.io.now()
     }
 
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        match &mut self.peer.wait {
+            Some(waiting) => waiting.time_left = wait,
+            None => self.io.set_deadline(wait),
+        }
+    }
+
+    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
+        match &mut self.peer.wait {
+            Some(waiting) => waiting.time_left = Some(wait),
+            None => self.io.drain_by(wait, drained_by),
+        }
+    }
+}
+
+impl Connection for LimitedConnection<'_> {
     fn peer_time(&self) -> Instant {
         let now = self.io.now();
         let waits = self.peer.wait.as_ref().map_or(Duration::ZERO, |wait| now.saturating_duration_since(wait.since));
@@ -368,20 +385,6 @@ impl Connection for LimitedConnection<'_> {
 
     fn wake(&mut self) {
         self.io.wake();
-    }
-
-    fn set_deadline(&mut self, wait: Option<Duration>) {
-        match &mut self.peer.wait {
-            Some(waiting) => waiting.time_left = wait,
-            None => self.io.set_deadline(wait),
-        }
-    }
-
-    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
-        match &mut self.peer.wait {
-            Some(waiting) => waiting.time_left = Some(wait),
-            None => self.io.drain_by(wait, drained_by),
-        }
     }
 
     fn time_left(&mut self) -> Option<Duration> {

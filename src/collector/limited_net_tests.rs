@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::super::scripted_connection::ScriptedConnection;
 use super::*;
 use crate::net::{ListenerConfig, ListenerId, LocalId};
+use crate::status_port::{self, Network as _};
 
 const SITE: usize = 3;
 
@@ -40,7 +41,7 @@ impl ScriptedNet {
     }
 }
 
-impl Network for ScriptedNet {
+impl status_port::Network for ScriptedNet {
     fn now(&self) -> Instant {
         self.now()
     }
@@ -50,6 +51,30 @@ impl Network for ScriptedNet {
         UnixTime::since_unix_epoch(Duration::from_secs(BEGINS) + (world.now - world.began))
     }
 
+    fn wake(&mut self, id: ConnId) {
+        self.0.borrow_mut().ready.insert(id);
+    }
+
+    fn abort(&mut self, id: ConnId) {
+        self.0.borrow_mut().connections.remove(&id);
+    }
+
+    fn listen(&mut self, _: SocketAddr, _: Arc<ListenerConfig>) -> io::Result<ListenerId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn stop_listening(&mut self, _: ListenerId) {}
+
+    fn admit(&mut self, _: ConnId) {}
+
+    fn half_close(&mut self, _: ConnId) {}
+
+    fn client(&mut self, id: ConnId) -> Option<Box<dyn status_port::Connection + '_>> {
+        self.io(id).map(|io| io as Box<dyn status_port::Connection>)
+    }
+}
+
+impl Network for ScriptedNet {
     fn max_loop_latency(&self) -> Duration {
         Duration::ZERO
     }
@@ -73,27 +98,9 @@ impl Network for ScriptedNet {
         Some(Box::new(End { net: self.clone(), id }))
     }
 
-    fn wake(&mut self, id: ConnId) {
-        self.0.borrow_mut().ready.insert(id);
-    }
-
     fn close(&mut self, id: ConnId) {
         self.abort(id);
     }
-
-    fn abort(&mut self, id: ConnId) {
-        self.0.borrow_mut().connections.remove(&id);
-    }
-
-    fn listen(&mut self, _: SocketAddr, _: Arc<ListenerConfig>) -> io::Result<ListenerId> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn stop_listening(&mut self, _: ListenerId) {}
-
-    fn admit(&mut self, _: ConnId) {}
-
-    fn half_close(&mut self, _: ConnId) {}
 
     fn listen_locally(&mut self, _: UnixListener) -> io::Result<()> {
         Ok(())
@@ -156,13 +163,23 @@ impl Compressible for End {
     }
 }
 
-impl Connection for End {
+impl status_port::Connection for End {
     fn now(&self) -> Instant {
         self.net.now()
     }
 
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        self.net.connection(self.id).set_deadline(wait);
+    }
+
+    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
+        self.set_deadline(Some(wait));
+    }
+}
+
+impl Connection for End {
     fn date(&self) -> UnixTime {
-        Network::date(&self.net)
+        self.net.date()
     }
 
     fn peer(&mut self) -> Option<PeerDescription> {
@@ -183,14 +200,6 @@ impl Connection for End {
 
     fn wake(&mut self) {
         self.net.wake(self.id);
-    }
-
-    fn set_deadline(&mut self, wait: Option<Duration>) {
-        self.net.connection(self.id).set_deadline(wait);
-    }
-
-    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
-        self.set_deadline(Some(wait));
     }
 
     fn time_left(&mut self) -> Option<Duration> {

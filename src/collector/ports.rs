@@ -1,35 +1,25 @@
 //! What a collector reaches the outside through: as traits, so that all of it can be run on a simulated world.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::{Compressible, ConnId, Event, Io, ListenerConfig, ListenerId, LocalId, Net, Target, date};
+use crate::net::{Compressible, ConnId, Event, Io, LocalId, Net, Target, date};
 use crate::proto::{FileName, Fingerprint};
+use crate::status_port;
 use crate::store::{Commits, Committer, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{PeerDescription, UnixTime};
 
 /// The loop: [`Net`], whose methods these are.
-pub(super) trait Network {
-    fn now(&self) -> Instant;
-    /// The date, for certificates.
-    fn date(&self) -> UnixTime;
+pub(super) trait Network: status_port::Network {
     fn max_loop_latency(&self) -> Duration;
     fn take_loop_latency(&mut self) -> Duration;
     /// Connections to sites, in any stage.
     fn connections(&self) -> usize;
     fn open(&mut self, target: Arc<Target>, offer: bool) -> ConnId;
     fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>>;
-    fn wake(&mut self, id: ConnId);
     fn close(&mut self, id: ConnId);
-    fn abort(&mut self, id: ConnId);
-    /// The status port: its clients' connections are those that come in.
-    fn listen(&mut self, address: SocketAddr, listener_config: Arc<ListenerConfig>) -> io::Result<ListenerId>;
-    fn stop_listening(&mut self, listener: ListenerId);
-    fn admit(&mut self, id: ConnId);
-    fn half_close(&mut self, id: ConnId);
     /// The control socket: its clients are answered.
     fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()>;
     fn answer(&mut self, client: LocalId, more: &[u8]);
@@ -39,8 +29,7 @@ pub(super) trait Network {
 }
 
 /// An open connection, as its session uses it: [`Io`], whose methods these are.
-pub(super) trait Connection: Compressible {
-    fn now(&self) -> Instant;
+pub(super) trait Connection: Compressible + status_port::Connection {
     /// The time that the peer's pace is measured by: it stands still while a limit of ours keeps the peer waiting.
     fn peer_time(&self) -> Instant {
         self.now()
@@ -57,10 +46,8 @@ pub(super) trait Connection: Compressible {
     fn has_ended(&mut self) -> bool;
     fn has_unsent(&mut self) -> bool;
     fn wake(&mut self);
-    fn set_deadline(&mut self, wait: Option<Duration>);
     /// How long the connection has until its deadline, if it has one.
     fn time_left(&mut self) -> Option<Duration>;
-    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>);
 }
 
 /// Who makes files durable and publishes them: [`Committer`], whose methods these are.
@@ -78,14 +65,6 @@ pub(super) trait Publisher {
 }
 
 impl Network for Net {
-    fn now(&self) -> Instant {
-        self.now()
-    }
-
-    fn date(&self) -> UnixTime {
-        UnixTime::now()
-    }
-
     fn max_loop_latency(&self) -> Duration {
         self.max_loop_latency()
     }
@@ -106,32 +85,8 @@ impl Network for Net {
         self.io(id).map(|io| Box::new(io) as Box<dyn Connection>)
     }
 
-    fn wake(&mut self, id: ConnId) {
-        self.wake(id);
-    }
-
     fn close(&mut self, id: ConnId) {
         self.close(id);
-    }
-
-    fn abort(&mut self, id: ConnId) {
-        self.abort(id);
-    }
-
-    fn listen(&mut self, address: SocketAddr, listener_config: Arc<ListenerConfig>) -> io::Result<ListenerId> {
-        self.listen(address, listener_config)
-    }
-
-    fn stop_listening(&mut self, listener: ListenerId) {
-        self.stop_listening(listener);
-    }
-
-    fn admit(&mut self, id: ConnId) {
-        self.admit(id);
-    }
-
-    fn half_close(&mut self, id: ConnId) {
-        self.half_close(id);
     }
 
     fn listen_locally(&mut self, listener: UnixListener) -> io::Result<()> {
@@ -156,10 +111,6 @@ impl Network for Net {
 }
 
 impl Connection for Io<'_> {
-    fn now(&self) -> Instant {
-        self.now()
-    }
-
     fn date(&self) -> UnixTime {
         UnixTime::now()
     }
@@ -188,16 +139,8 @@ impl Connection for Io<'_> {
         self.wake();
     }
 
-    fn set_deadline(&mut self, wait: Option<Duration>) {
-        self.set_deadline(wait);
-    }
-
     fn time_left(&mut self) -> Option<Duration> {
         self.time_left()
-    }
-
-    fn drain_by(&mut self, wait: Duration, drained_by: Option<Instant>) {
-        self.drain_by(wait, drained_by);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::budget::Budget;
 use crate::deadline::after;
 use crate::net::{ByteStream, CompressedBytes, Compressible, CompressionPlace, Failure, Read};
 use crate::proto::extension::History;
+use crate::status_port;
 use crate::tls::{PeerDescription, UnixTime};
 
 /// A connection that has brought `input`.
@@ -87,6 +88,20 @@ impl Compressible for ScriptedConnection {
     }
 }
 
+impl status_port::Connection for ScriptedConnection {
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
+        self.set_deadline(Some(wait));
+    }
+
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        self.deadline = wait.map(|wait| after(self.now, wait));
+    }
+}
+
 impl Connection for ScriptedConnection {
     fn date(&self) -> UnixTime {
         UnixTime::since_unix_epoch(Duration::ZERO)
@@ -94,10 +109,6 @@ impl Connection for ScriptedConnection {
 
     fn peer(&mut self) -> Option<PeerDescription> {
         None
-    }
-
-    fn now(&self) -> Instant {
-        self.now
     }
 
     fn peer_time(&self) -> Instant {
@@ -118,14 +129,6 @@ impl Connection for ScriptedConnection {
 
     fn wake(&mut self) {
         self.woken += 1;
-    }
-
-    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
-        self.set_deadline(Some(wait));
-    }
-
-    fn set_deadline(&mut self, wait: Option<Duration>) {
-        self.deadline = wait.map(|wait| after(self.now, wait));
     }
 
     fn time_left(&mut self) -> Option<Duration> {

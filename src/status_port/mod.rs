@@ -35,7 +35,8 @@ pub(crate) trait Network {
     fn now(&self) -> Instant;
     /// The date.
     fn date(&self) -> UnixTime;
-    fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>>;
+    /// An open connection.
+    fn client(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>>;
     fn wake(&mut self, id: ConnId);
     fn admit(&mut self, id: ConnId);
     fn half_close(&mut self, id: ConnId);
@@ -198,7 +199,7 @@ impl Network for Net {
         UnixTime::now()
     }
 
-    fn io(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>> {
+    fn client(&mut self, id: ConnId) -> Option<Box<dyn Connection + '_>> {
         self.io(id).map(|io| Box::new(io) as Box<dyn Connection>)
     }
 

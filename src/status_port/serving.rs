@@ -86,7 +86,7 @@ pub(crate) fn take_event<H: Host>(host: &mut H, event: Event) -> Option<Event> {
         }
         Event::Arrived(id) if port.clients.contains_key(&id) => port.arrived.push_back(id),
         Event::Opened(id) if port.clients.contains_key(&id) => {
-            if let Some(mut io) = net.io(id) {
+            if let Some(mut io) = net.client(id) {
                 port.clients.insert(id, Client::opened(&mut *io));
             }
             hear(host, id);
@@ -111,7 +111,7 @@ pub(crate) fn hear<H: Host>(host: &mut H, id: ConnId) {
     for _ in 0..REQUESTS {
         let (Some(port), net) = host.parts() else { return };
         let Some(client) = port.clients.get_mut(&id) else { return };
-        let Some(step) = net.io(id).map(|mut io| client.go_on(&mut *io)) else { return };
+        let Some(step) = net.client(id).map(|mut io| client.go_on(&mut *io)) else { return };
         match step {
             Ok(Step::Blocked) => return,
             Ok(Step::Asked(request)) => match request.and_then(|request| respond(host, id, &request)) {
@@ -146,7 +146,7 @@ fn respond<H: Host>(host: &mut H, id: ConnId, request: &Request) -> Result<Optio
 pub(crate) fn answer<H: Host>(host: &mut H, id: ConnId, response: &Response) {
     let (Some(port), net) = host.parts() else { return };
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(net.date().as_secs()));
-    if let (Some(client), Some(mut io)) = (port.clients.get_mut(&id), net.io(id)) {
+    if let (Some(client), Some(mut io)) = (port.clients.get_mut(&id), net.client(id)) {
         client.answer(response, &date, &mut *io);
     }
 }

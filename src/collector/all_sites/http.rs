@@ -32,7 +32,7 @@ impl Host for Collector {
     type Answers = Answers;
 
     fn parts(&mut self) -> (&mut Option<StatusPort>, &mut dyn Network) {
-        (&mut self.http, &mut self.net)
+        (&mut self.http, &mut *self.net)
     }
 
     fn start_answers(&self) -> io::Result<Answers> {

@@ -4,7 +4,6 @@
 //! all who ask meanwhile.
 
 mod history;
-mod network;
 mod pages;
 mod resource;
 

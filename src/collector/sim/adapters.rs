@@ -20,6 +20,7 @@ use crate::net::{
 };
 use crate::proto::extension::History;
 use crate::proto::{FileName, Fingerprint};
+use crate::status_port;
 use crate::store::model::ModelCommitter;
 use crate::store::{Commits, Completion, InSpool, Publication, Spool, Waiting};
 use crate::tls::{PeerDescription, Received, Sent, StreamError, UnixTime};
@@ -34,7 +35,7 @@ const MOST_PENDING: usize = 520;
 #[derive(Clone)]
 pub(super) struct Ports(pub(super) Rc<RefCell<World>>);
 
-impl Network for Ports {
+impl status_port::Network for Ports {
     fn now(&self) -> Instant {
         self.0.borrow().scheduler.now
     }
@@ -43,6 +44,31 @@ impl Network for Ports {
         date(&self.0)
     }
 
+    fn wake(&mut self, id: ConnId) {
+        self.0.borrow_mut().wake(id);
+    }
+
+    fn abort(&mut self, id: ConnId) {
+        self.0.borrow_mut().abort(id);
+    }
+
+    /// Nobody asks anything in this world.
+    fn listen(&mut self, _: SocketAddr, _: Arc<ListenerConfig>) -> io::Result<ListenerId> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn stop_listening(&mut self, _: ListenerId) {}
+
+    fn admit(&mut self, _: ConnId) {}
+
+    fn half_close(&mut self, _: ConnId) {}
+
+    fn client(&mut self, id: ConnId) -> Option<Box<dyn status_port::Connection + '_>> {
+        self.io(id).map(|io| io as Box<dyn status_port::Connection>)
+    }
+}
+
+impl Network for Ports {
     fn max_loop_latency(&self) -> Duration {
         Duration::ZERO
     }
@@ -64,28 +90,9 @@ impl Network for Ports {
         is_open.then(|| Box::new(End { world: &self.0, id, budget: BUDGET }) as Box<dyn Connection>)
     }
 
-    fn wake(&mut self, id: ConnId) {
-        self.0.borrow_mut().wake(id);
-    }
-
     fn close(&mut self, id: ConnId) {
         self.0.borrow_mut().close(id);
     }
-
-    fn abort(&mut self, id: ConnId) {
-        self.0.borrow_mut().abort(id);
-    }
-
-    /// Nobody asks anything in this world.
-    fn listen(&mut self, _: SocketAddr, _: Arc<ListenerConfig>) -> io::Result<ListenerId> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn stop_listening(&mut self, _: ListenerId) {}
-
-    fn admit(&mut self, _: ConnId) {}
-
-    fn half_close(&mut self, _: ConnId) {}
 
     fn listen_locally(&mut self, _: UnixListener) -> io::Result<()> {
         Ok(())
@@ -308,11 +315,24 @@ fn date(world: &RefCell<World>) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(1_780_272_000) + world.borrow().scheduler.age())
 }
 
-impl Connection for End<'_> {
+impl status_port::Connection for End<'_> {
     fn now(&self) -> Instant {
         self.world.borrow().scheduler.now
     }
 
+    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
+        self.set_deadline(Some(wait));
+    }
+
+    fn set_deadline(&mut self, wait: Option<Duration>) {
+        let mut world = self.world.borrow_mut();
+        if let Some((link, scheduler)) = world.link(self.id) {
+            link.deadline = wait.map(|wait| scheduler.now + wait);
+        }
+    }
+}
+
+impl Connection for End<'_> {
     fn date(&self) -> UnixTime {
         date(self.world)
     }
@@ -348,17 +368,6 @@ impl Connection for End<'_> {
 
     fn has_unsent(&mut self) -> bool {
         false
-    }
-
-    fn drain_by(&mut self, wait: Duration, _: Option<Instant>) {
-        self.set_deadline(Some(wait));
-    }
-
-    fn set_deadline(&mut self, wait: Option<Duration>) {
-        let mut world = self.world.borrow_mut();
-        if let Some((link, scheduler)) = world.link(self.id) {
-            link.deadline = wait.map(|wait| scheduler.now + wait);
-        }
     }
 
     fn time_left(&mut self) -> Option<Duration> {
