@@ -158,7 +158,7 @@ impl LimitedNet {
         self.net.close(id);
     }
 
-    /// [`Network::abort`].
+    /// [`status_port::Network::abort`].
     pub(super) fn abort(&mut self, id: ConnId) {
         self.forget(id);
         self.net.abort(id);
