@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
+use crate::daemon::wait_until;
 use crate::server_process::NOBODY;
 use crate::support::TIMEOUT;
 
@@ -74,7 +75,7 @@ impl Terminal {
         command.args(["-c", program]).args(args).current_dir(directory);
         let stdio = || Stdio::from(screen.try_clone().unwrap());
         command.stdin(stdio()).stdout(stdio()).stderr(stdio());
-        let program = command.spawn().expect("util-linux has setsid");
+        let program = command.spawn().expect("coreutils has env");
         let (sender, pieces) = channel();
         let mut eyes = person.try_clone().unwrap();
         thread::spawn(move || {
@@ -130,7 +131,7 @@ impl Terminal {
     /// Waits for the program's end; what it has shown since the last look.
     #[track_caller]
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
-        let status = self.program.wait().unwrap();
+        let status = wait_until("the program's end", || self.program.try_wait().unwrap());
         assert!(self.is_usual(), "the terminal is as it was");
         drop(self.screen);
         loop {
@@ -143,9 +144,11 @@ impl Terminal {
     }
 }
 
-/// What runs a program in a session of its own: as the user that a server may be, if it is one.
+/// What runs a program in a session of its own: as the user that a server may be, if it is one. Its signals do what they usually
+/// do, also where these tests ignore one, as below nohup.
 pub(crate) fn setsid(program: &str) -> Command {
-    let mut command = Command::new("setsid");
+    let mut command = Command::new("env");
+    command.args(["--default-signal", "setsid"]);
     if program == SERVER && rustix::process::getuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
