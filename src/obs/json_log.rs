@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde::Serialize;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::journal::with_priority;
+use super::log::TIME;
 use crate::control::to_json;
 use crate::mutex::lock;
 
@@ -67,7 +67,7 @@ struct Line<'a> {
 /// A line of the log, whose text has fields at its beginning and at its end.
 fn json_line(time: SystemTime, level: Level, text: &str) -> String {
     let (message, fields) = split(text);
-    let time = OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default();
+    let time = OffsetDateTime::from(time).format(TIME).unwrap_or_default();
     to_json(&Line { time, level: level.as_str(), message, fields })
 }
 
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(
             line(r#"site="a \"b\" \\ c" reason=connect cannot connect: refused; failures=3 ms=4"#),
             json!({
-                "time": "2023-11-14T22:13:20.25Z", "level": "WARN", "message": "cannot connect: refused",
+                "time": "2023-11-14T22:13:20.250Z", "level": "WARN", "message": "cannot connect: refused",
                 "fields": {"site": "a \"b\" \\ c", "reason": "connect", "failures": "3", "ms": "4"}
             })
         );

@@ -11,6 +11,8 @@ use std::time::Instant;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::unistd::{Gid, Group, Uid, User};
 use simplelog::{Config, ConfigBuilder, WriteLogger};
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 use super::journal::{JournalLog, stderr_is_journal};
 use super::json_log::{JsonLog, LogFormat};
@@ -69,8 +71,12 @@ pub fn finish_log() {
     log::logger().flush();
 }
 
+/// The time of a line, as RFC 3339 writes it, always of the same length.
+pub(super) const TIME: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
 /// What a line has beside its text, in bytes: the time, the level, the line's end.
-const PREFIX: usize = "2006-01-02T15:04:05.999999999Z [ERROR] \n".len();
+const PREFIX: usize = "2006-01-02T15:04:05.999Z [ERROR] \n".len();
 
 /// Makes each record one line of what shows, whatever a peer, a file or a library put into it.
 struct OneLineEach<L> {
@@ -117,7 +123,7 @@ fn report_dropped(rate: &LogRate, writer: &LogWriter) {
 
 fn config() -> Config {
     let mut config = ConfigBuilder::new();
-    config.set_time_format_rfc3339().set_target_level(LevelFilter::Off).set_thread_level(LevelFilter::Off);
+    config.set_time_format_custom(TIME).set_target_level(LevelFilter::Off).set_thread_level(LevelFilter::Off);
     config.set_location_level(LevelFilter::Off).build()
 }
 
