@@ -31,6 +31,8 @@ pub struct SiteList {
     pub toml: String,
     /// How many there are.
     pub sites: usize,
+    /// The tables of the groups they name, such as `[group.ships]`: the configuration has to have them.
+    pub groups: Vec<String>,
     /// What of the list is not taken: one line each, with file and line.
     pub warnings: Vec<String>,
 }
@@ -45,15 +47,15 @@ pub fn read_site_list(path: &Path) -> Result<SiteList, ConfigError> {
     let mut report = Diagnostics::default();
     let sites = read(&text.bytes, path, &mut report);
     let warnings = report.finish(&[path])?;
-    Ok(SiteList { toml: to_toml(path, &sites), sites: sites.len(), warnings })
+    let groups: BTreeSet<&str> = sites.iter().filter_map(|site| site.get("group")?.as_str()).collect();
+    let groups: Vec<String> = groups.into_iter().map(|group| format!("[group.{}]", table_name(group))).collect();
+    Ok(SiteList { toml: to_toml(path, &sites, &groups), sites: sites.len(), groups, warnings })
 }
 
-fn to_toml(path: &Path, sites: &[Table]) -> String {
+fn to_toml(path: &Path, sites: &[Table], groups: &[String]) -> String {
     let mut text = format!("# Made of {} by tentacle-syncd import.\n", quoted(path));
-    let groups: BTreeSet<&str> = sites.iter().filter_map(|site| site.get("group")?.as_str()).collect();
     if !groups.is_empty() {
-        let tables: Vec<String> = groups.into_iter().map(|group| format!("[group.{}]", table_name(group))).collect();
-        let _ = writeln!(text, "# Its sites need these tables, here or in another file: {}", tables.join(", "));
+        let _ = writeln!(text, "# Its sites need these tables, here or in another file: {}", groups.join(", "));
     }
     sites.iter().fold(text, |text, site| text + "\n" + &site_table(site))
 }

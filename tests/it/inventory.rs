@@ -236,7 +236,8 @@ fn a_list_is_made_a_file_of_sites_and_a_bad_one_nothing() {
     printed.assert_code(0).assert_says(&["name = \"anna\""]).assert_says(&["need these tables", "[group.ships]"]);
     import(&["ships.csv", "--output", "sites.d/ships.toml"])
         .assert_code(0)
-        .assert_says(&["sites.d/ships.toml: 2 sites"]);
+        .assert_says(&["sites.d/ships.toml: 2 sites"])
+        .assert_says(&["need these tables", "[group.ships]"]);
     assert_eq!(fs::read_to_string(inventory.path("ships.toml")).unwrap(), printed.stdout);
     sandbox
         .run("check", &["--syntax-only"])

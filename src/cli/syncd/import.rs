@@ -51,7 +51,7 @@ impl WriteError {
 }
 
 pub(super) fn run(file: &Path, destination: &Destination<'_>) -> Outcome {
-    let SiteList { toml, sites, warnings } =
+    let SiteList { toml, sites, groups, warnings } =
         if is_list(file) { config::read_site_list(file)? } else { of_pandora(file)? };
     for warning in &warnings {
         // They must not end up in the TOML.
@@ -63,6 +63,9 @@ pub(super) fn run(file: &Path, destination: &Destination<'_>) -> Outcome {
         Destination::File { path, replace } => {
             write(path, &toml, replace)?;
             out.line(format_args!("{}: {}", quoted(path), Count(sites, "site")));
+            if !groups.is_empty() {
+                out.line(format_args!("its sites need these tables, here or in another file: {}", groups.join(", ")));
+            }
         }
     }
     out.finish()?;
@@ -76,7 +79,7 @@ fn is_list(file: &Path) -> bool {
 fn of_pandora(file: &Path) -> Result<SiteList, ConfigError> {
     let settings = config::load(file, &LoadOptions::default())?;
     let toml = format!("{}\n", config::to_toml(&settings).trim_end_matches('\n'));
-    Ok(SiteList { toml, sites: settings.sites.len(), warnings: settings.warnings })
+    Ok(SiteList { toml, sites: settings.sites.len(), groups: Vec::new(), warnings: settings.warnings })
 }
 
 /// Writes the file whole, or not at all. Under its name so far no configuration includes it.

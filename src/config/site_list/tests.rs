@@ -9,8 +9,9 @@ fn list(bytes: impl AsRef<[u8]>) -> Result<SiteList, String> {
     let place = format!("{}/", directory.path().to_string_lossy());
     let strip = |text: &str| text.replace(&place, "");
     match read_site_list(&path) {
-        Ok(SiteList { toml, sites, warnings }) => {
-            Ok(SiteList { toml: strip(&toml), sites, warnings: warnings.iter().map(|line| strip(line)).collect() })
+        Ok(SiteList { toml, sites, groups, warnings }) => {
+            let warnings = warnings.iter().map(|line| strip(line)).collect();
+            Ok(SiteList { toml: strip(&toml), sites, groups, warnings })
         }
         Err(error) => Err(strip(&error.to_string())),
     }
@@ -52,7 +53,8 @@ fn a_list_is_read_as_every_spreadsheet_writes_it() {
             for mark in ["", "\u{feff}"] {
                 let text = mark.to_owned() + &list_of(delimiter, end);
                 let found = list(&text);
-                let expected = SiteList { toml: WRITTEN.to_owned(), sites: 3, warnings: Vec::new() };
+                let groups = vec![r#"[group.'Nord "See"']"#.to_owned(), "[group.ships]".to_owned()];
+                let expected = SiteList { toml: WRITTEN.to_owned(), sites: 3, groups, warnings: Vec::new() };
                 assert_eq!(found, Ok(expected), "{text:?}");
             }
         }
@@ -135,9 +137,8 @@ proptest::proptest! {
     /// What comes out of a list is a configuration.
     #[test]
     fn any_list_makes_sites_or_errors(text in "(name|address|port|group|,|;|\"|\n|a|1|\\.){0,40}") {
-        if let Ok(SiteList { toml, sites, .. }) = list(format!("name,address,port,group\n{text}")) {
-            let groups = toml.lines().find_map(|line| line.strip_prefix("# Its sites need these tables, here or in another file: "));
-            let tables = groups.unwrap_or_default().replace("], [", "]\n[");
+        if let Ok(SiteList { toml, sites, groups, .. }) = list(format!("name,address,port,group\n{text}")) {
+            let tables = groups.join("\n");
             let read = parse_only(format!("{toml}\n{tables}\n").as_bytes(), "/etc/t/sites.toml", Env::of_process());
             proptest::prop_assert_eq!(read.map(|settings| settings.sites.len()), Ok(sites), "{}", toml);
         }
