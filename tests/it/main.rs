@@ -41,6 +41,7 @@ mod http_alerts;
 mod http_client;
 mod http_hostile;
 mod http_server;
+mod installed;
 mod inventory;
 mod json;
 mod killed;
