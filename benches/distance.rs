@@ -27,6 +27,8 @@ mod child_process;
 mod data_files;
 #[path = "support/fresh_dir.rs"]
 mod fresh_dir;
+#[path = "distance/limits.rs"]
+mod limits;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "distance/others.rs"]
@@ -38,6 +40,8 @@ mod relay;
 #[path = "support/settings.rs"]
 mod settings;
 mod support;
+#[path = "support/svg.rs"]
+mod svg;
 #[path = "support/tentacle_server.rs"]
 mod tentacle_server;
 #[path = "support/usage.rs"]
@@ -115,6 +119,7 @@ fn bench(args: &Args) -> Result<()> {
         rows.iter().filter(|row| row.case.line.round_trip == line.round_trip).for_each(print_row);
     }
     print_summary(&ways, round_trips, &rows);
+    limits::print(&rows)?;
     judge(&rows);
     if let Some(path) = &args.svg {
         std::fs::write(

@@ -1,12 +1,10 @@
 //! Collecting from hundreds of TLS sites: time, CPU, memory; what sites that hang cost the others; how much memory a
 //! connection takes that waits for its next round.
 //!
-//! `cargo bench --bench sites [-- [DIRECTORY] [--data[=N,...]]]`: works in a fresh directory inside `DIRECTORY`, by default inside the
-//! build directory. With `BENCH_SMOKE=1` it does very little of everything. With `--data` it does something else: 1,000, 5,000
-//! and 10,000 sites, plain and in TLS, each with a file and a round a minute, and the most of them once more with the status of
-//! all sites asked for ten times a second. How late a round begins is the collector's own
-//! figure. Each site has an address in 127.1.0.0/16, and a thread of the peers' process: that takes as many threads and
-//! descriptors (`/proc/sys/kernel/threads-max`, `ulimit -Hn`).
+//! `cargo bench --bench sites [-- [DIRECTORY] [--data OPTIONS]]`: works in a fresh directory inside `DIRECTORY`, by default inside
+//! the build directory; `--help` has the options. With `BENCH_SMOKE=1` it does very little of everything.
+//!
+//! With `--data` it does something else: up to 10,000 TLS sites have a file and a round a minute each ([`data`]).
 //!
 //! The peers run in a process of their own, on the same processors, and each run of the collector in a fresh one: CPU and
 //! memory are the collector's alone, and no run finds a heap that an earlier one has left. Cases that are compared take
@@ -18,21 +16,29 @@
 //! starting a TLS connection takes.
 #![expect(clippy::print_stdout, reason = "the tables are the point")]
 
+#[path = "sites/chart.rs"]
+mod chart;
 #[path = "support/child_process.rs"]
 mod child_process;
 #[path = "sites/data.rs"]
 mod data;
 #[path = "support/fresh_dir.rs"]
 mod fresh_dir;
+#[path = "support/machine.rs"]
+mod machine;
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "support/peers.rs"]
 mod peers;
 #[path = "support/processor.rs"]
 mod processor;
+#[path = "sites/rounds.rs"]
+mod rounds;
 #[path = "support/settings.rs"]
 mod settings;
 mod support;
+#[path = "support/svg.rs"]
+mod svg;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
@@ -42,6 +48,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use clap::Parser;
+use data::Plan;
 use fresh_dir::fresh_dir;
 use memory::memory;
 use peers::{Order, PeerConfig, Peers};
@@ -70,8 +78,38 @@ const ONCE: &str = "once";
 /// What a process is started for: keeping the connections.
 const IDLE: &str = "idle";
 
-/// The option for thousands of sites with data, and nothing else; after `=` how many.
-const DATA: &str = "--data";
+/// Collecting from hundreds of TLS sites.
+#[derive(Parser)]
+struct Args {
+    /// Where to work, instead of the build directory; this comes first.
+    #[arg(id = "DIRECTORY")]
+    _directory: Option<PathBuf>,
+    /// Sites with a file a minute each, and nothing else.
+    #[arg(long)]
+    data: bool,
+    /// How many sites, in TLS.
+    #[arg(long, requires = "data", value_delimiter = ',', default_values_t = [100, 1_000, 3_000, 10_000])]
+    sites: Vec<usize>,
+    /// As many as the most of them in plain as well.
+    #[arg(long, requires = "data")]
+    plain: bool,
+    /// The most of them once more, with the status of all asked for ten times a second.
+    #[arg(long, requires = "data")]
+    status: bool,
+    /// Draws a chart of CPU and memory.
+    #[arg(long, requires = "data", value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// `cargo bench` gives this.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Args {
+    fn plan(&self) -> Plan {
+        let (sites, svg) = (self.sites.clone(), self.svg.clone());
+        Plan { sites, interval: Duration::from_secs(60), plain: self.plain, status: self.status, svg }
+    }
+}
 
 /// How much of everything.
 struct Scale {
@@ -110,15 +148,15 @@ struct Memory {
 
 fn main() -> Result<()> {
     match support::role() {
-        None => bench(),
-        Some((role, args)) if role == data::ROLE => data::collect(&args),
+        None => bench(&Args::parse()),
+        Some((role, args)) if role == rounds::ROLE => rounds::collect(&args),
         Some((role, args)) if role == ONCE => once(&Task::from_args(&args)?),
         Some((role, args)) if role == IDLE => idle(&Task::from_args(&args)?),
         Some((_, args)) => peers::serve(&args),
     }
 }
 
-fn bench() -> Result<()> {
+fn bench(args: &Args) -> Result<()> {
     raise_descriptor_limit()?;
     let scale = if support::is_smoke() {
         Scale { sites: 10, files: 2, runs: 1 }
@@ -126,6 +164,9 @@ fn bench() -> Result<()> {
         Scale { sites: 500, files: 6, runs: 7 }
     };
     let place = tempfile::Builder::new().prefix("sites-bench-").tempdir_in(support::place()?)?;
+    if args.data && !support::is_smoke() {
+        return data::measure(&args.plan(), place.path());
+    }
     println!(
         "Collecting from TLS sites with {} files each, durably, in {}",
         scale.files,
@@ -134,13 +175,8 @@ fn bench() -> Result<()> {
     if support::is_in_memory(place.path())? {
         println!("(That is tmpfs: nothing there is durable. Name a directory on a disk.)");
     }
-    let wanted = std::env::args().find_map(|arg| arg.strip_prefix(DATA).map(str::to_owned));
     if support::is_smoke() {
-        data::measure(&[10, 20], Duration::from_secs(1), place.path())?;
-    } else if let Some(counts) = wanted {
-        let counts = counts.strip_prefix('=').unwrap_or("1000,5000,10000").split(',');
-        let counts = counts.map(str::parse).collect::<std::result::Result<Vec<_>, _>>()?;
-        return data::measure(&counts, Duration::from_secs(60), place.path());
+        data::measure(&Plan::smoke(place.path()), place.path())?;
     }
     let mut peers =
         Peers::start(PeerConfig { count: scale.sites, write: WritePattern::Whole, tls: true }, place.path())?;
@@ -337,7 +373,7 @@ fn idle(task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// Touches all the code there is, and leaves nothing behind but that.
+/// Touches all the code there is.
 fn warm_up(settings: &Settings) -> Result<()> {
     let settings = Settings { sites: settings.sites[..1].to_vec(), ..settings.clone() };
     Collector::new(Net::new()?, &settings, Mode::Once, Box::new(|_| {}))?

@@ -1,7 +1,6 @@
 //! Files a second against the round-trip time, as an SVG.
 
-use std::fmt::Write as _;
-
+use super::svg::{Anchor, BLACK, Svg};
 use super::way::Way;
 
 const WIDTH: f64 = 760.0;
@@ -49,29 +48,14 @@ pub(crate) fn draw(ways: &[Way], round_trips: &[u64], machine: &str, rate: impl 
     let mut curves: Vec<Curve> = curves.filter(|curve| !curve.points.is_empty()).collect();
     // Names from the top down, none over another.
     curves.sort_by(|one, other| one.last().1.total_cmp(&other.last().1));
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"22\" font-size=\"14\">Small files collected a second, by the line's round-trip time</text>\n"
-    );
+    let title = "Small files collected a second, by the line's round-trip time";
+    let mut svg = Svg::new(WIDTH, HEIGHT, LEFT, title);
     scales.draw(&mut svg);
     let mut free = TOP;
     for curve in &curves {
         free = curve.draw(free, &mut svg);
     }
-    let machine = machine.replace('&', "&amp;").replace('<', "&lt;");
-    add(
-        &mut svg,
-        format_args!(
-            "<text x=\"{LEFT}\" y=\"{:.1}\" font-size=\"11\" fill=\"#555555\">cargo bench --bench distance, on {machine}</text>\n</svg>\n",
-            HEIGHT - 14.0
-        ),
-    );
-    svg
-}
-
-fn add(svg: &mut String, text: std::fmt::Arguments<'_>) {
-    svg.write_fmt(text).expect("a String takes all");
+    svg.finish("cargo bench --bench distance", machine)
 }
 
 impl Scales<'_> {
@@ -84,62 +68,30 @@ impl Scales<'_> {
         BOTTOM - (rate.log10() - self.lowest) / (self.highest - self.lowest) * (BOTTOM - TOP)
     }
 
-    fn draw(&self, svg: &mut String) {
+    fn draw(&self, svg: &mut Svg) {
         let mut power = self.lowest;
         while power <= self.highest {
             let rate = 10_f64.powf(power);
-            let at = self.y(rate);
-            add(
-                svg,
-                format_args!(
-                    "<line x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{RIGHT}\" y2=\"{at:.1}\" stroke=\"#dddddd\"/>\n\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{rate}</text>\n",
-                    LEFT - 8.0,
-                    at + 4.0
-                ),
-            );
+            svg.rule((LEFT, RIGHT), self.y(rate), rate);
             power += 1.0;
         }
         for (index, round_trip) in (0..).zip(self.round_trips) {
-            add(
-                svg,
-                format_args!(
-                    "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{round_trip} ms</text>\n",
-                    self.x(index),
-                    BOTTOM + 20.0
-                ),
-            );
+            svg.text((self.x(index), BOTTOM + 20.0), Anchor::Middle, BLACK, format_args!("{round_trip} ms"));
         }
     }
 }
 
 impl Curve {
     /// Its name stands at `free` or below; returns where the next one may.
-    fn draw(&self, free: f64, svg: &mut String) -> f64 {
+    fn draw(&self, free: f64, svg: &mut Svg) -> f64 {
         let Self { name, colour, points } = self;
-        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        add(
-            svg,
-            format_args!(
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n",
-                path.join(" ")
-            ),
-        );
-        for (x, y) in points {
-            add(svg, format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>\n"));
-        }
+        svg.curve(points, colour);
         let (end, at) = (self.last(), self.last().1.max(free));
-        add(
-            svg,
-            format_args!(
-                "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{RIGHT}\" y2=\"{at:.1}\" stroke=\"{colour}\" stroke-dasharray=\"2 3\"/>\n\
-             <text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>\n",
-                end.0,
-                end.1,
-                RIGHT + 6.0,
-                at + 4.0
-            ),
-        );
+        svg.add(format_args!(
+            "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{RIGHT}\" y2=\"{at:.1}\" stroke=\"{colour}\" stroke-dasharray=\"2 3\"/>\n",
+            end.0, end.1
+        ));
+        svg.text((RIGHT + 6.0, at + 4.0), Anchor::Start, colour, name);
         at + NAME_HEIGHT
     }
 

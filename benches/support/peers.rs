@@ -15,7 +15,7 @@ use tentacle_sync::testing::fake_server::{
 };
 
 use crate::child_process::ChildProcess;
-use crate::support::{Result, again, clock};
+use crate::support::{Result, again};
 
 /// The role that the other process is started with.
 const ROLE: &str = "peers";
@@ -41,8 +41,7 @@ pub(crate) enum Order {
     Fill(usize),
     /// The first so many hang after accept, from now on.
     Hang(usize),
-    /// Two intervals of so many milliseconds, in each of which one file appears at each, at evenly spaced moments, from now
-    /// on; as many are reported.
+    /// One more file at each, of its only agent, which has reported so often before.
     Report(usize),
     /// How many files are left, at all of them? As stock does, they delete a file only after its last byte is out.
     Count,
@@ -89,7 +88,7 @@ impl fmt::Display for Order {
         match self {
             Self::Fill(files) => write!(f, "fill {files}"),
             Self::Hang(peers) => write!(f, "hang {peers}"),
-            Self::Report(interval) => write!(f, "report {interval}"),
+            Self::Report(before) => write!(f, "report {before}"),
             Self::Count => write!(f, "count 0"),
         }
     }
@@ -153,7 +152,7 @@ fn execute(order: Order, peers: &[FakeServer]) -> Result<usize> {
             }
             Ok(hanging)
         }
-        Order::Report(interval) => report(Duration::from_millis(interval.try_into()?), peers),
+        Order::Report(before) => report(before, peers),
         Order::Count => {
             let count = || peers.iter().try_fold(0, |sum, peer| Ok(sum + peer.files()?.len()));
             for _ in 0..100 {
@@ -167,16 +166,12 @@ fn execute(order: Order, peers: &[FakeServer]) -> Result<usize> {
     }
 }
 
-fn report(interval: Duration, peers: &[FakeServer]) -> Result<usize> {
-    let (start, pause) = (clock(), interval / u32::try_from(peers.len())?);
-    let mut order: Vec<usize> = (0..peers.len()).collect();
-    fastrand::shuffle(&mut order);
+fn report(before: usize, peers: &[FakeServer]) -> Result<usize> {
     let fleet = AgentFiles { prefix: "s".into(), agents: peers.len(), seed: 1 };
-    for (number, (name, bytes)) in (0..).zip(fleet.files(2 * peers.len())) {
-        thread::sleep((pause * number).saturating_sub(start.elapsed()));
-        peers[order[number as usize % order.len()]].put(name, &bytes)?;
+    for (peer, (name, bytes)) in peers.iter().zip(fleet.files((before + 1) * peers.len()).skip(before * peers.len())) {
+        peer.put(name, &bytes)?;
     }
-    Ok(2 * peers.len())
+    Ok(peers.len())
 }
 
 fn tls(ca: &Path) -> Result<tentacle_sync::tls::Acceptor> {
