@@ -49,7 +49,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser;
-use data::Plan;
+use data::{Also, Plan};
 use fresh_dir::fresh_dir;
 use memory::memory;
 use peers::{Order, PeerConfig, Peers};
@@ -90,12 +90,9 @@ struct Args {
     /// How many sites, in TLS.
     #[arg(long, requires = "data", value_delimiter = ',', default_values_t = [100, 1_000, 3_000, 10_000])]
     sites: Vec<usize>,
-    /// As many as the most of them in plain as well.
-    #[arg(long, requires = "data")]
-    plain: bool,
-    /// The most of them once more, with the status of all asked for ten times a second.
-    #[arg(long, requires = "data")]
-    status: bool,
+    /// What else to measure, of the most of them.
+    #[arg(long, requires = "data", value_delimiter = ',')]
+    also: Vec<Also>,
     /// Draws a chart of CPU and memory.
     #[arg(long, requires = "data", value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -106,8 +103,8 @@ struct Args {
 
 impl Args {
     fn plan(&self) -> Plan {
-        let (sites, svg) = (self.sites.clone(), self.svg.clone());
-        Plan { sites, interval: Duration::from_secs(60), plain: self.plain, status: self.status, svg }
+        let Self { sites, also, svg, .. } = self;
+        Plan { sites: sites.clone(), interval: Duration::from_secs(60), also: also.clone(), svg: svg.clone() }
     }
 }
 

@@ -36,15 +36,21 @@ const ASKED_EVERY: Duration = Duration::from_millis(100);
 /// Connections that are opened in any second of the start, at the most.
 const MOST_IN_A_SECOND: usize = 300;
 
+/// What is measured of the most sites besides.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Also {
+    /// The same in plain.
+    Plain,
+    /// The same, with the status of all asked for ten times a second.
+    Status,
+}
+
 /// What is to be measured.
 pub(crate) struct Plan {
     /// How many sites, in TLS.
     pub(crate) sites: Vec<usize>,
     pub(crate) interval: Duration,
-    /// Whether the most of them are measured in plain as well.
-    pub(crate) plain: bool,
-    /// Whether the most of them are measured with their status asked for as well.
-    pub(crate) status: bool,
+    pub(crate) also: Vec<Also>,
     /// Where the chart goes.
     pub(crate) svg: Option<PathBuf>,
 }
@@ -53,7 +59,7 @@ impl Plan {
     /// A little of everything.
     pub(crate) fn smoke(place: &Path) -> Self {
         let svg = Some(place.join("sites.svg"));
-        Self { sites: vec![10, 20], interval: Duration::from_secs(1), plain: true, status: true, svg }
+        Self { sites: vec![10, 20], interval: Duration::from_secs(1), also: vec![Also::Plain, Also::Status], svg }
     }
 }
 
@@ -107,10 +113,10 @@ pub(crate) fn measure(plan: &Plan, place: &Path) -> Result<()> {
     let most = Case { sites: most, ..all };
     let mut runs = beside_each_other(sites.into_iter().map(|sites| Case { sites, ..all }), place)?;
     runs.push(print(most, place)?);
-    if plan.plain {
+    if plan.also.contains(&Also::Plain) {
         print(Case { tls: false, ..most }, place)?;
     }
-    let asked = plan.status.then(|| print(Case { is_asked: true, ..most }, place)).transpose()?;
+    let asked = plan.also.contains(&Also::Status).then(|| print(Case { is_asked: true, ..most }, place)).transpose()?;
     judge(&runs, asked.as_ref())?;
     if let Some(path) = &plan.svg {
         std::fs::write(path, chart::draw(&runs, &machine()?))?;

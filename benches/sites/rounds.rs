@@ -138,7 +138,8 @@ impl Rounds {
     }
 
     fn add(&mut self, report: &RoundReport) {
-        let round = Round { began: clock() - report.took, late: report.late };
+        let now = clock();
+        let round = Round { began: now.checked_sub(report.took).unwrap_or(now), late: report.late };
         self.failed += usize::from(report.failure.is_some());
         let number = report.site.strip_prefix(SITE).and_then(|number| number.parse::<usize>().ok());
         let number = number.expect("sites are named by their numbers");
