@@ -5,14 +5,14 @@ use super::data::Figures;
 use super::svg::{Anchor, BLACK, Svg};
 
 const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 340.0;
+const HEIGHT: f64 = 356.0;
 
 /// Both plots' edges.
 const TOP: f64 = 74.0;
 const BOTTOM: f64 = 274.0;
 
 /// From a plot's edges to its first and last point.
-const MARGIN: f64 = 24.0;
+const MARGIN: f64 = 40.0;
 
 /// A quantity against the number of sites.
 struct Plot<'a> {
@@ -88,7 +88,7 @@ impl Plot<'_> {
         svg.curve(&points, self.colour);
         for (&(sites, value), &(x, y)) in self.points.iter().zip(&points) {
             let decimals = usize::from(value < 10.0);
-            svg.text((x, y - 10.0), Anchor::Middle, BLACK, format_args!("{value:.decimals$}{}", self.unit));
+            svg.text((x + 4.0, y - 9.0), Anchor::End, BLACK, format_args!("{value:.decimals$}{}", self.unit));
             svg.text((x, BOTTOM + 18.0), Anchor::Middle, BLACK, sites);
         }
         svg.text((f64::midpoint(self.left, self.right), BOTTOM + 36.0), Anchor::Middle, BLACK, "sites");
