@@ -224,6 +224,20 @@ fn what_has_changed_is_not_dropped_whoever_was_given_it() {
     assert_eq!(events[2..], [done(), refused(Verb::Get, Refusal::Missing)]);
 }
 
+/// Linux before 6.13 stamps times a few milliseconds apart: of what is written in between, size, time and inode stay the same.
+#[test]
+fn nor_is_what_has_changed_before_the_filesystems_clock_moved_on() {
+    let storage = scratch();
+    let server = hosted(storage.path());
+    let mut speaker = Speaker::on(Client::connect(server.address().unwrap()));
+    for _ in 0..50 {
+        write(storage.path(), "a", b"first", 5);
+        assert_eq!(speaker.ask(&[get("a")]).1, [b"first"]);
+        write(storage.path(), "a", b"other", 5);
+        assert_eq!(speaker.ask(&[drop_of("a", b"first")]).0, [refused(Verb::Drop, Refusal::Changed)]);
+    }
+}
+
 #[test]
 fn a_put_is_stored_whole_or_not_at_all() {
     let storage = scratch();
