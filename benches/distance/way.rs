@@ -42,7 +42,7 @@ const FEW: usize = 16;
 pub(crate) enum Dialect {
     /// It asks what the server understands, and goes by that.
     ByDefault,
-    /// The same, compressed.
+    /// The same, compressed, or packed file by file at stock.
     Compressed,
     /// As to stock, without asking, and each command once the one before is answered.
     LockStep,
@@ -83,8 +83,7 @@ impl Way {
         }
         let tentacle = makes.into_iter().flat_map(|make| {
             let of = move |dialect| [false, true].map(|tls| Self::Tentacle { make, tls, dialect });
-            let compressed = (make != Make::Stock).then_some(Dialect::Compressed);
-            [Dialect::ByDefault].into_iter().chain(compressed).chain([Dialect::LockStep]).flat_map(of)
+            [Dialect::ByDefault, Dialect::Compressed, Dialect::LockStep].into_iter().flat_map(of)
         });
         let mut ways: Vec<Self> = tentacle.chain([Self::OURS_UNDURABLE, Self::OURS_UNDURABLE_TLS]).collect();
         match others::find(&["rsync"]) {

@@ -3,6 +3,7 @@
 mod files;
 mod listing;
 mod not_taken;
+mod packed;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use crate::proto::extension::{Capabilities, Capability};
 use crate::proto::{Error, FileName, Fingerprint, Quoted, quoted};
 use crate::store::{Spool, Waiting};
 use crate::sync::{
-    ConnectionKey, Delivery, EarlyEnd, ListAssignment, Pipelining, Places, Round, Selection, SiteHistory, Step,
-    WorkCounts,
+    ConnectionKey, Delivery, EarlyEnd, ListAssignment, Packing, Pipelining, Places, Round, Selection, SiteHistory,
+    Step, WorkCounts,
 };
 use crate::tls::ClientCertPolicy;
 
@@ -114,6 +115,8 @@ pub(super) struct Site {
     dialect: Dialect,
     /// Of a stock server: how far commands may be sent ahead.
     pub(super) pipelining: Pipelining,
+    /// Of a stock server: whether it packs files.
+    packing: Packing,
     /// How many connections it has places for.
     pub(super) places: Places,
     pub(super) running: Option<ActiveRound>,
@@ -150,6 +153,7 @@ impl Site {
             names,
             certificate_refused: false,
             dialect: Dialect::Unknown,
+            packing: Packing::default(),
             places: Places::default(),
             running: None,
             waiting: None,
@@ -192,6 +196,7 @@ impl Site {
         self.dialect = Dialect::Unknown;
         self.clock = SeenClock::default();
         self.pipelining = Pipelining::new(self.settings.tls.is_some());
+        self.packing = Packing::default();
         self.places = Places::default();
         self.history.reset_skips();
         self.not_taken.clear();
@@ -418,6 +423,7 @@ impl Site {
 
     pub(super) fn start_round(&mut self, due: Instant, now: Instant) {
         self.history.begin_round(now);
+        self.packing.begin_round();
         self.running = Some(ActiveRound {
             round: Round::new(self.settings.delivery, COMMIT_WINDOW).in_order(self.settings.order),
             connections: Vec::new(),

@@ -206,7 +206,7 @@ keys! {
         /// asked whether it is one, and takes that for a file that it does not have.
         extension: bool = true, Flag, Site;
 
-        /// Whether a server of ours is asked to compress, both ways.
+        /// Whether a server of ours is asked to compress, both ways, and a stock server to send files in archives.
         compression: bool = false, Flag, Site;
 
         /// Whether a stock server is sent commands ahead of its answers: over TLS, and in plain at a distance where the way is

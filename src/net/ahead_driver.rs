@@ -67,17 +67,26 @@ impl AheadDriver {
         self.check_end(read)
     }
 
-    /// Moves bytes of the body that is [wanted](Want::Body) to `take`, none beyond its end. Where no answer is to follow, that
+    /// Moves bytes of the body that is [wanted](Want::Body) to `take`, `piece` of them at most, and none beyond its end. Where no answer is to follow, that
     /// nothing does shows that it is whole, as far as it can.
     ///
     /// # Errors
     /// [`DriverError::Net`]; [`DriverError::Protocol`] where what comes is no body, or not the announced one, and at the
     /// connection's end.
-    pub fn read_body(&mut self, io: &mut dyn ByteStream, mut take: impl FnMut(&[u8])) -> Result<Read, DriverError> {
+    pub fn read_body(
+        &mut self,
+        io: &mut dyn ByteStream,
+        piece: u64,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<Read, DriverError> {
         let Want::Body(left) = self.want() else {
             return Err(Error::Misuse { call: "read_body()", want: self.want() }.into());
         };
-        let most = if self.client.due() == 0 { left.saturating_add(LINE) } else { left };
+        let most = match self.client.due() {
+            _ if piece < left => piece,
+            0 => left.saturating_add(LINE),
+            _ => left,
+        };
         let (client, mut refused) = (&mut self.client, None);
         let read = io.read(most, &mut |bytes| {
             let end = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));

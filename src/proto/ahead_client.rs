@@ -16,7 +16,7 @@
 //!
 //! A file is asked for and confirmed before the server has said whether it has it. Where it answers `X ERR`, it takes the
 //! confirmation for a command that it does not know, and closes; nothing behind that is done. The same becomes of an
-//! empty file that is received. What comes then is the connection's end.
+//! empty file that is received, unless in an archive (`ZRECV`). What comes then is the connection's end.
 //!
 //! Where three messages meet, stock may take a confirmation and the next whole request together for a refusal, and goes on with
 //! the request after that: its answer comes where a body should. And a file that is overwritten between the announcement of
@@ -32,7 +32,7 @@ use super::transmit_buffer::TransmitBuffer;
 use super::{Answer, Command, Error, Excerpt, LineBuffer, Verb, excerpt_of_reply};
 
 /// How answers to what is sent ahead begin. Each begins like this within its first eight bytes.
-const ANSWERS: [&[u8]; 4] = [b"RECV SIZ", b"RECV ERR", b"MV SIZE ", b"MV ERR"];
+const ANSWERS: [&[u8]; 6] = [b"RECV SIZ", b"RECV ERR", b"ZRECV SI", b"ZRECV ER", b"MV SIZE ", b"MV ERR"];
 
 /// As much of a body as tells it from an answer, in bytes.
 const HEAD: usize = 8;
@@ -129,13 +129,13 @@ impl AheadClient {
         self.left += n as u64;
     }
 
-    /// Asks for a file ([`Command::Receive`], [`Command::Move`]) and takes it, whatever is due: two messages.
+    /// Asks for a file ([`Command::Receive`], [`Command::ReceiveZip`], [`Command::Move`]) and takes it, whatever is due: two messages.
     ///
     /// # Errors
     /// [`Error::Misuse`], and nothing is done, for another command, and after the end; a failed session's error.
     pub fn command(&mut self, command: &Command) -> Result<(), Error> {
         let verb = match command.verb() {
-            Some(verb @ (Verb::Recv | Verb::Mv)) if !self.is_over() => verb,
+            Some(verb @ (Verb::Recv | Verb::Zrecv | Verb::Mv)) if !self.is_over() => verb,
             _ => return Err(self.misuse("command()")),
         };
         let before = self.outbox.pending().len();

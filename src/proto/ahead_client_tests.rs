@@ -123,6 +123,18 @@ fn an_answer_where_a_body_is_due_is_none() {
 }
 
 #[test]
+fn an_archive_s_answer_where_a_body_is_due_is_none() {
+    let zip = |text: &str| Command::ReceiveZip(name(text));
+    for body in ["ZRECV SIZE 6\n123456", "ZRECV ERR (file does not exist)\n"] {
+        let mut client = asked(&[zip("a.1.data"), receive("b.2.data"), zip("c.3.data")]);
+        let text = format!("ZRECV SIZE {}\n{body}RECV SIZE 1\n1", body.len());
+        let (events, _, heard) = hear(&mut client, text.as_bytes(), 5);
+        assert_eq!(events, [announced(Verb::Zrecv, body.len() as u64)]);
+        assert!(matches!(heard, Err(Error::Garbage { .. })), "{heard:?}");
+    }
+}
+
+#[test]
 fn what_is_not_due_fails_it() {
     let mut client = AheadClient::new();
     client.command(&receive("a.1.data")).unwrap();
@@ -137,7 +149,7 @@ fn what_is_not_due_fails_it() {
 #[test]
 fn only_files_are_asked_for_ahead() {
     let mut client = AheadClient::new();
-    for command in [Command::List(ListArg::root()), Command::Quit, Command::ReceiveZip(name("a.1.data"))] {
+    for command in [Command::List(ListArg::root()), Command::Quit, Command::Send { name: name("a.1.data"), size: 1 }] {
         assert!(matches!(client.command(&command), Err(Error::Misuse { .. })));
     }
     assert_eq!((client.transmit(), client.due()), (&b""[..], 0));
@@ -148,8 +160,8 @@ fn stock(reads: &[Vec<u8>], files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut reads = reads.iter().map(|read| read.strip_suffix(b"\n").expect("whole messages"));
     while let Some(read) = reads.next() {
-        let (verb, rest) = if read.starts_with(b"MV <") { ("MV", 4) } else { ("RECV", 6) };
-        let name = read.get(rest..).and_then(|rest| rest.strip_suffix(b">")).unwrap_or(b"\n");
+        let verb = ["MV", "ZRECV"].into_iter().find(|verb| read.starts_with(verb.as_bytes())).unwrap_or("RECV");
+        let name = read.get(verb.len() + 2..).and_then(|rest| rest.strip_suffix(b">")).unwrap_or(b"\n");
         if !read.starts_with(format!("{verb} <").as_bytes()) || name.contains(&b'\n') {
             return out;
         }
@@ -181,7 +193,11 @@ proptest! {
         };
         let mut files: Vec<(String, Vec<u8>)> = sizes.iter().enumerate().map(file).collect();
         let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
-        let commands = names.iter().enumerate().map(|(at, name)| if at % 3 == 2 { mv(name) } else { receive(name) });
+        let commands = names.iter().enumerate().map(|(at, file)| match at % 4 {
+            1 => Command::ReceiveZip(name(file)),
+            2 => mv(file),
+            _ => receive(file),
+        });
         let mut client = AheadClient::new();
         commands.for_each(|command| client.command(&command).unwrap());
         if let Some(missing) = missing.index(2 * files.len()).checked_sub(files.len()) {

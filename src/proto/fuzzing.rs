@@ -7,6 +7,7 @@ mod server_session;
 
 use std::fmt;
 
+use super::zip::Unpacker;
 use super::{Client, Command, Error, Event, FileName, LineBuffer, ListArg, Listing, ListingParser, MAX_LINE};
 use super::{PasswordDigest, Received, Reply, Secret, Verb, Want};
 
@@ -59,6 +60,24 @@ pub fn client_session(data: &[u8]) {
     let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
     let (script, stream) = (&data[..end], data.get(end + 1..).unwrap_or_default());
     in_any_pieces(|piece| Session::run(script, stream, piece));
+}
+
+/// Any bytes as an archive: in one piece or in many, the same file comes out of it or none, and never more than may.
+pub fn unpack(data: &[u8]) {
+    in_any_pieces(|piece| unpacked(data, piece));
+}
+
+fn unpacked(data: &[u8], piece: usize) -> Option<Vec<u8>> {
+    const MAX: u64 = 1 << 16;
+    let (mut unpacker, mut file) = (Unpacker::new(MAX), Vec::new());
+    for bytes in data.chunks(piece) {
+        let taken = unpacker.take(bytes, &mut |bytes| file.extend_from_slice(bytes));
+        assert!(file.len() as u64 <= MAX);
+        taken.ok()?;
+    }
+    let size = unpacker.finish().ok()?;
+    assert_eq!(size, file.len() as u64);
+    Some(file)
 }
 
 /// What a peer sends, of which a read brings up to the next multiple of `piece`.
@@ -298,6 +317,11 @@ pub(crate) mod tests {
     fn the_seeds_of_the_compressed_targets_hold() {
         replay("inflate", inflate);
         replay("compressed_client_against_server", compressed_client_against_server);
+    }
+
+    #[test]
+    fn the_seeds_of_unpack_hold() {
+        replay("unpack", unpack);
     }
 
     #[test]

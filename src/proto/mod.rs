@@ -30,6 +30,7 @@ pub mod server;
 mod size;
 mod transmit_buffer;
 mod verb;
+pub mod zip;
 
 pub use ahead_client::AheadClient;
 pub use auth::PasswordDigest;

@@ -5,9 +5,12 @@
 //! certificates and handshakes, `store::model` is a disk that fails, `server::test_server` a server on that disk, and
 //! `collector::sim` the simulation of all of it.
 
+mod archive;
 pub mod fake_server;
 mod in_process_server;
 #[cfg(test)]
 pub(crate) mod refused_calls;
 
+#[cfg(test)]
+pub(crate) use archive::stock_archive;
 pub use in_process_server::InProcessServer;

@@ -143,16 +143,16 @@ fn a_server_may_refuse_it_also_from_a_reload_on() {
 }
 
 /// A line whose bytes are kept.
-struct Tapped {
-    address: SocketAddr,
+pub(crate) struct Tapped {
+    pub(crate) address: SocketAddr,
     /// What the server has sent.
-    carried: Arc<Mutex<Vec<u8>>>,
+    pub(crate) carried: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Tapped {
     /// To `server`. The first connections are cut once they have carried some bytes of the server's: the first hundred, then
     /// more and more.
-    fn new(server: SocketAddr, cuts: usize) -> Self {
+    pub(crate) fn new(server: SocketAddr, cuts: usize) -> Self {
         let listener = TcpListener::bind((LOOPBACK, 0)).unwrap();
         let (address, carried) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let line = Arc::clone(&carried);

@@ -61,6 +61,7 @@ mod moving;
 mod mv_confirmation;
 mod output;
 mod own_spool;
+mod packed;
 mod passphrase;
 mod path_escape;
 mod pipelining;

@@ -24,7 +24,7 @@ const WAY: Duration = Duration::from_millis(30);
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     /// The most pieces that a client has sent with nothing coming back in between.
-    most_ahead: Arc<AtomicUsize>,
+    pub(crate) most_ahead: Arc<AtomicUsize>,
 }
 
 impl Relay {

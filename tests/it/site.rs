@@ -169,6 +169,14 @@ impl Site {
         self.files.insert(path, bytes);
     }
 
+    /// Adds a file to be collected by a rename, while somebody collects.
+    pub(crate) fn put(&mut self, name: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>) {
+        let (beside, path, bytes) = (scratch(), path_of(name.as_ref()), bytes.into());
+        fs::write(beside.path().join("file"), &bytes).unwrap();
+        fs::rename(beside.path().join("file"), self.storage.path().join(&path)).unwrap();
+        self.files.insert(path, bytes);
+    }
+
     /// Adds a file to be left alone.
     pub(crate) fn add_other(&mut self, name: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>) {
         let (path, bytes) = (path_of(name.as_ref()), bytes.into());

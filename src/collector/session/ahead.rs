@@ -24,14 +24,14 @@ use super::delete::{Delete, is_compared_in_memory};
 use super::fetch::Fetch;
 use super::stock::StockSession;
 use super::task::Task;
-use super::{Context, Conversation, PumpOutcome, Reuse, awaited, give_way};
+use super::{ARCHIVE_PIECE, Context, Conversation, PumpOutcome, Reuse, awaited, give_way};
 use crate::collector::Reason;
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::ports::Connection;
 use crate::collector::reason::BodyProgress;
 use crate::collector::site::Site;
 use crate::net::{AheadDriver, DriverError, Failure, Read};
-use crate::proto::{Command, Count, Error, Event, FileName, Want, quoted};
+use crate::proto::{Command, Count, Error, Event, FileName, Verb, Want, quoted};
 use crate::store::HashedTemp;
 use crate::sync::{Assignment, ConnectionKey, EarlyEnd, Step, measured_at};
 
@@ -90,7 +90,10 @@ impl AheadSession {
     pub(super) fn takes(assignment: &Assignment, cx: &Context<'_>) -> bool {
         match assignment {
             Assignment::List(_) => false,
-            Assignment::Fetch(fetch) => !fetch.deletes() && cx.site.pipelining.may_ask_ahead(fetch.name()),
+            Assignment::Fetch(fetch) => {
+                let is_known = cx.site.knows_packing(cx.io.now());
+                !fetch.deletes() && is_known && cx.site.pipelining.may_ask_ahead(fetch.name())
+            }
             Assignment::Delete(delete) => {
                 let comes_once = measured_at(delete.name()).is_some();
                 comes_once
@@ -105,6 +108,7 @@ impl AheadSession {
     pub(super) fn ask(&mut self, assignment: Assignment, cx: &mut Context<'_>) -> Result<(), Reason> {
         let command = match &assignment {
             Assignment::Delete(delete) => Command::Move(delete.name().clone()),
+            Assignment::Fetch(fetch) if cx.site.is_packed(fetch.name()) => Command::ReceiveZip(fetch.name().clone()),
             Assignment::Fetch(fetch) => Command::Receive(fetch.name().clone()),
             Assignment::List(_) => {
                 self.in_lock_step = Some(assignment);
@@ -184,8 +188,10 @@ impl AheadSession {
         };
         self.body.resume(left, cx);
         let Self { driver, current, .. } = self;
+        let most = if current.as_ref().is_some_and(Task::unpacks) { ARCHIVE_PIECE } else { u64::MAX };
         let site = &mut *cx.site;
-        let read = driver.read_body(cx.io, |bytes| current.iter_mut().for_each(|task| task.take_body(bytes, site)))?;
+        let read =
+            driver.read_body(cx.io, most, |bytes| current.iter_mut().for_each(|task| task.take_body(bytes, site)))?;
         match self.driver.want() {
             _ if read == Read::Blocked => return Ok(false),
             Want::Body(left) => self.body.extend_deadline(left, cx),
@@ -203,9 +209,13 @@ impl AheadSession {
                 self.gap = Gap::Nothing;
             }
             match event {
-                Event::Announced { size, .. } => {
+                Event::Announced { verb, size } => {
                     self.body.begin(size, cx);
-                    self.current = self.answered().and_then(|task| begin(task, size, cx));
+                    let task = self.answered(verb);
+                    if matches!(task, Some(Task::Fetching(_))) && Fetch::is_too_large(size, cx) {
+                        self.give_back(cx.site);
+                    }
+                    self.current = task.and_then(|task| begin(task, size, cx));
                     if self.current.is_none() {
                         return Ok(Err(EarlyEnd::Answered));
                     }
@@ -216,8 +226,9 @@ impl AheadSession {
                     }
                     files += 1;
                 }
-                Event::Refused { refusal, .. } => {
-                    if let Some(task) = self.answered() {
+                Event::Refused { verb, refusal } => {
+                    if let Some(task) = self.answered(verb) {
+                        self.give_back(cx.site);
                         task.refused(&refusal, cx)?;
                     }
                     return Ok(Err(EarlyEnd::Answered));
@@ -228,23 +239,30 @@ impl AheadSession {
         Ok(Ok(files))
     }
 
-    /// The oldest command is answered.
-    fn answered(&mut self) -> Option<Task> {
+    /// The oldest command, which begins with this, is answered.
+    fn answered(&mut self, verb: Verb) -> Option<Task> {
         match self.outstanding.pop_front()? {
-            Assignment::Fetch(fetch) => Some(Task::Fetching(Fetch::new(fetch))),
+            Assignment::Fetch(fetch) => Some(Task::Fetching(Fetch::new(fetch, verb))),
             Assignment::Delete(delete) => Some(Task::Deleting(Delete::new(delete))),
             Assignment::List(_) => None,
         }
     }
 
-    /// The body has come whole. Whether it is that of an empty file, after which a stock server closes.
+    /// The body has come whole. Whether that ends the connection: a stock server closes after an empty file, and a file whose
+    /// archive is of no use is to be asked for once more before its agent's next one.
     fn complete(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
-        let Some(task) = self.current.take() else { return Ok(false) };
-        let is_empty = matches!(&task, Task::Fetching(fetch) if fetch.came() == BodyProgress::Nothing);
+        let Some(mut task) = self.current.take() else { return Ok(false) };
+        let is_last = match &mut task {
+            Task::Fetching(fetch) => fetch.came() == BodyProgress::Nothing || !fetch.ended(),
+            _ => false,
+        };
+        if is_last {
+            self.give_back(cx.site);
+        }
         task.complete(cx)?;
         cx.site.pipelining.went_well(cx.io.now());
         cx.io.set_deadline((!self.is_idle()).then_some(cx.site.settings.timeout));
-        Ok(is_empty)
+        Ok(is_last)
     }
 
     /// The connection has failed.
@@ -275,7 +293,7 @@ impl AheadSession {
         self.outstanding.len() + usize::from(self.current.is_some())
     }
 
-    /// From the last to the first. The site may have done any of it, and only its answer have been lost.
+    /// From the last to the first, and before what is given back of an earlier one. The site may have done any of it, and only its answer have been lost.
     fn give_back(&mut self, site: &mut Site) {
         if let Some(assignment) = self.in_lock_step.take() {
             site.returned(assignment);

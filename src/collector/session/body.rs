@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::stock::{State, StockSession};
 use super::task::{Reaction, Task};
-use super::{Context, Conversation, LISTING_PIECE, PumpOutcome};
+use super::{ARCHIVE_PIECE, Context, Conversation, LISTING_PIECE, PumpOutcome};
 use crate::collector::Reason;
 use crate::deadline::BodyPace;
 use crate::net::{DriverError, Read};
@@ -60,7 +60,11 @@ impl Body {
 impl StockSession {
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
     pub(super) fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
-        let most = if self.cost().is_some() { LISTING_PIECE } else { u64::MAX };
+        let most = match self.task.as_ref() {
+            Some(task) if task.cost().is_some() => LISTING_PIECE,
+            Some(task) if task.unpacks() => ARCHIVE_PIECE,
+            _ => u64::MAX,
+        };
         let (mut task, site) = (self.task.as_mut(), &mut *cx.site);
         let take = |bytes: &[u8]| task.iter_mut().for_each(|task| task.take_body(bytes, site));
         match self.driver.read_body(cx.io, most, take) {

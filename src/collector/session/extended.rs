@@ -31,7 +31,7 @@ use crate::collector::reason::BodyProgress;
 use crate::collector::site::Site;
 use crate::net::{PipelinedDriver, Read};
 use crate::proto::extension::{Capabilities, ExtensionCommand};
-use crate::proto::{FileName, PasswordDigest, Want};
+use crate::proto::{FileName, PasswordDigest, Verb, Want};
 use crate::store::HashedTemp;
 use crate::sync::{Assignment, ConnectionKey, DeleteAssignment, Step};
 
@@ -113,7 +113,8 @@ impl ExtendedSession {
                     (listing.command(), Task::Listing(listing))
                 }
                 Step::Do(Assignment::Fetch(assignment)) => {
-                    (ExtensionCommand::Get(assignment.name().clone()), Task::Fetching(Box::new(Fetch::new(assignment))))
+                    let command = ExtensionCommand::Get(assignment.name().clone());
+                    (command, Task::Fetching(Box::new(Fetch::new(assignment, Verb::Get))))
                 }
                 Step::Do(Assignment::Delete(assignment)) => {
                     let Some(command) = drop_command(&assignment) else {

@@ -35,6 +35,9 @@ const NAMES_PER_TURN: usize = 2_000;
 /// Bytes of a listing that are looked at without looking at what that cost.
 const LISTING_PIECE: u64 = 4096;
 
+/// Bytes of an archive that are unpacked without looking at where they go to: they unfold to 4 MiB at most.
+const ARCHIVE_PIECE: u64 = 4096;
+
 /// Why a session stopped pumping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PumpOutcome {

@@ -33,7 +33,7 @@ use crate::collector::ports::Connection;
 use crate::collector::reason::BodyProgress;
 use crate::collector::site::Site;
 use crate::net::{ClientDriver, Read};
-use crate::proto::{Command, Event, FileName, ListArg, PasswordDigest, Want};
+use crate::proto::{Command, Event, FileName, ListArg, PasswordDigest, Verb, Want};
 use crate::store::HashedTemp;
 use crate::sync::{Assignment, ConnectionKey, Step};
 
@@ -148,8 +148,15 @@ impl StockSession {
             }
             Assignment::Fetch(fetch) => {
                 let name = fetch.name().clone();
-                let command = if fetch.deletes() { Command::Move(name) } else { Command::Receive(name) };
-                (command, Task::Fetching(Fetch::new(fetch)))
+                let (command, verb) = match fetch.deletes() {
+                    true => (Command::Move(name), Verb::Mv),
+                    // An end at another connection's first command may have any reason.
+                    false if self.standing == Reuse::Fresh && cx.site.is_tried_packed(&name, cx.io.now()) => {
+                        (Command::ReceiveZip(name), Verb::Zrecv)
+                    }
+                    false => (Command::Receive(name), Verb::Recv),
+                };
+                (command, Task::Fetching(Fetch::new(fetch, verb)))
             }
             Assignment::Delete(delete) => (Command::Move(delete.name().clone()), Task::Deleting(Delete::new(delete))),
         };
@@ -167,6 +174,59 @@ impl StockSession {
     /// for longer than it waits, as it sent all of that long ago.
     fn was_left(&self, cx: &mut Context<'_>) -> bool {
         !matches!(self.body, Body::None) && cx.io.peer_time() < cx.io.now() && cx.io.has_ended()
+    }
+
+    /// Goes on for as long as the socket and the round let it.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
+        let (mut has_asked, cost) = (false, self.cost().unwrap_or(0));
+        loop {
+            if let Some(Task::Overrun(..) | Task::Trailing(..)) = self.task.as_ref() {
+                return self.read_overrun(cx);
+            }
+            if !self.driver.transmit(cx.io)? {
+                return Ok(PumpOutcome::Blocked);
+            }
+            let progress = match self.driver.want() {
+                Want::Command if cx.io.has_buffered() => self.read_line(cx)?,
+                Want::Command if self.was_left(cx) => return Ok(PumpOutcome::Dropped),
+                Want::Command if has_asked => return Ok(give_way(cx)),
+                Want::Command => match self.start_next(cx)? {
+                    None => {
+                        has_asked = true;
+                        true
+                    }
+                    Some(PumpOutcome::Waiting) => return self.stand_by(cx),
+                    Some(pause) => return Ok(pause),
+                },
+                Want::Line => self.read_line(cx)?,
+                Want::Body(_) if !self.task.as_mut().is_none_or(Task::has_room) => {
+                    self.body.hold(cx);
+                    return Ok(PumpOutcome::Staging);
+                }
+                Want::Body(left) => {
+                    self.body.resume(left, cx);
+                    self.read_body(cx)?
+                }
+                Want::Decision => {
+                    self.decide(cx)?;
+                    if let Some(Task::Staging { .. }) = self.task.as_ref() {
+                        return Ok(PumpOutcome::Staging);
+                    }
+                    true
+                }
+                // Nothing is sent from here.
+                Want::Supply(_) | Want::Closed => return Ok(PumpOutcome::Dropped),
+            };
+            while let Some(event) = self.driver.poll_event() {
+                self.handle(&event, cx)?;
+            }
+            if !progress {
+                return Ok(PumpOutcome::Blocked);
+            }
+            if self.cost().is_some_and(|now| now.saturating_sub(cost) > NAMES_PER_TURN) {
+                return Ok(give_way(cx));
+            }
+        }
     }
 
     /// Nothing is under way: all that may come is the site's close.
@@ -227,6 +287,15 @@ impl StockSession {
             }
             Event::PasswordAccepted | Event::Go { .. } | Event::Stored { .. } => Ok(()),
         }
+    }
+
+    /// The connection has ended where the site was to say whether it sends an archive. That may be what it does at a command that it
+    /// does not know, or at a file that it cannot read: the file is asked for as it is next.
+    fn got_no_archive(&mut self, reason: &Reason, cx: &mut Context<'_>) -> PumpOutcome {
+        if let Some(Task::Fetching(fetch)) = self.task.take() {
+            cx.site.got_no_archive(fetch.into_assignment(), reason, cx.io.now());
+        }
+        PumpOutcome::Dropped
     }
 
     /// Asks for a file again that the site was to delete: on this connection the site does one thing after the other.
@@ -311,54 +380,9 @@ impl Conversation for StockSession {
     }
 
     fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        let (mut has_asked, cost) = (false, self.cost().unwrap_or(0));
-        loop {
-            if let Some(Task::Overrun(..) | Task::Trailing(..)) = self.task.as_ref() {
-                return self.read_overrun(cx);
-            }
-            if !self.driver.transmit(cx.io)? {
-                return Ok(PumpOutcome::Blocked);
-            }
-            let progress = match self.driver.want() {
-                Want::Command if cx.io.has_buffered() => self.read_line(cx)?,
-                Want::Command if self.was_left(cx) => return Ok(PumpOutcome::Dropped),
-                Want::Command if has_asked => return Ok(give_way(cx)),
-                Want::Command => match self.start_next(cx)? {
-                    None => {
-                        has_asked = true;
-                        true
-                    }
-                    Some(PumpOutcome::Waiting) => return self.stand_by(cx),
-                    Some(pause) => return Ok(pause),
-                },
-                Want::Line => self.read_line(cx)?,
-                Want::Body(_) if !self.task.as_mut().is_none_or(Task::has_room) => {
-                    self.body.hold(cx);
-                    return Ok(PumpOutcome::Staging);
-                }
-                Want::Body(left) => {
-                    self.body.resume(left, cx);
-                    self.read_body(cx)?
-                }
-                Want::Decision => {
-                    self.decide(cx)?;
-                    if let Some(Task::Staging { .. }) = self.task.as_ref() {
-                        return Ok(PumpOutcome::Staging);
-                    }
-                    true
-                }
-                // Nothing is sent from here.
-                Want::Supply(_) | Want::Closed => return Ok(PumpOutcome::Dropped),
-            };
-            while let Some(event) = self.driver.poll_event() {
-                self.handle(&event, cx)?;
-            }
-            if !progress {
-                return Ok(PumpOutcome::Blocked);
-            }
-            if self.cost().is_some_and(|now| now.saturating_sub(cost) > NAMES_PER_TURN) {
-                return Ok(give_way(cx));
-            }
+        match self.go_on(cx) {
+            Err(reason) if self.task.as_ref().is_some_and(Task::awaits_archive) => Ok(self.got_no_archive(&reason, cx)),
+            outcome => outcome,
         }
     }
 

@@ -85,6 +85,16 @@ impl Task {
         }
     }
 
+    /// Whether the site has not said yet whether it sends an archive.
+    pub(super) fn awaits_archive(&self) -> bool {
+        matches!(self, Self::Fetching(fetch) if fetch.awaits_archive())
+    }
+
+    /// Whether an archive comes, which may unfold.
+    pub(super) fn unpacks(&self) -> bool {
+        matches!(self, Self::Fetching(fetch) if fetch.is_packed())
+    }
+
     /// Whether its file is not yet as far as `progress` tells.
     pub(super) fn awaits_staging(&self, progress: fn(&HashedTemp) -> Result<bool, StoreError>) -> bool {
         let stage = match self {

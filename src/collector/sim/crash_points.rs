@@ -151,6 +151,7 @@ impl Scenario {
             buffer,
             agents,
             connections,
+            packs: true,
             places,
         });
         world

@@ -27,8 +27,9 @@
 //! Everything follows from a seed, except the random bytes of TLS, whose number does. `cargo test sim::` runs a few
 //! scenarios, `SIM_SEEDS=100000 cargo test --release sim::` so many of one site and a thirtieth of fifty sites, and
 //! `SIM_SEED=7 cargo test sim::one_site -- --nocapture` that one, and prints its events. With `SIM_EXTENSION=1` the
-//! collector speaks the extension to all sites with our server, with `SIM_EXTENSION=0` to none; so `SIM_COMPRESSION`. With
-//! `SIM_PIPELINING=1` it sends commands ahead to all others, with `SIM_PIPELINING=0` to none.
+//! collector speaks the extension to all sites with our server, with `SIM_EXTENSION=0` to none. With
+//! `SIM_COMPRESSION=1` it asks all sites for compression, with `SIM_PACKING=1` all of stock's servers know `ZRECV`, and with
+//! `SIM_PIPELINING=1` it sends commands ahead to all others; with 0 none.
 
 mod adapters;
 mod agents;

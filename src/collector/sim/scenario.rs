@@ -284,7 +284,7 @@ fn speaks_extension(seed: u64, site: usize) -> bool {
     super::variable("SIM_EXTENSION").map_or((seed + site as u64) % 4 != 3, |switch| switch != 0)
 }
 
-/// Whether it is to ask for compression there: at half of the sites, or as `SIM_COMPRESSION` asks for.
+/// Whether it is to ask for compression: at half of the sites, or as `SIM_COMPRESSION` asks for.
 fn is_compressed(seed: u64, site: usize) -> bool {
     super::variable("SIM_COMPRESSION").map_or((seed / 2 + site as u64).is_multiple_of(2), |switch| switch != 0)
 }
@@ -299,6 +299,11 @@ fn bwlimit(seed: u64) -> Timetable {
 /// Whether commands are sent ahead to stock's server: at three of four sites, or as `SIM_PIPELINING` asks for.
 fn is_sent_ahead(seed: u64, site: usize) -> bool {
     super::variable("SIM_PIPELINING").map_or((seed / 4 + site as u64) % 4 != 3, |switch| switch != 0)
+}
+
+/// Whether stock's server packs files: at three of four sites, or as `SIM_PACKING` asks for.
+fn packs(seed: u64, site: usize) -> bool {
+    super::variable("SIM_PACKING").map_or((seed / 32 + site as u64) % 4 != 3, |switch| switch != 0)
 }
 
 /// How many clients a stock server serves at once: at half of the sites fewer than the collector may come with.
@@ -320,7 +325,6 @@ fn populate(
     scheduler.fault_rates = fault_rates(&mut scheduler, scale.rough);
     let mode = if scale.rough && scheduler.strikes(250_000) { Mode::Once } else { Mode::Forever };
     let pause = Duration::from_secs(if is_lone { scheduler.chance.u64(4..30) } else { 60 });
-    let seed = scheduler.seed;
     let sites = kinds.iter().enumerate().map(|(number, kind)| {
         let mut buffer = kind.is_ours.then(|| buffer(&mut scheduler, number, scale.rough, dirs));
         if let Some(buffer) = &mut buffer {
@@ -342,7 +346,8 @@ fn populate(
             buffer,
             agents: Agents::new(pause, until),
             connections: settings.sites[number].connections,
-            places: if scale.rough && kind.misbehavior.is_none() { places(seed, number) } else { usize::MAX },
+            packs: packs(scheduler.seed, number),
+            places: if scale.rough && kind.misbehavior.is_none() { places(scheduler.seed, number) } else { usize::MAX },
         }
     });
     let sites: Vec<Site> = sites.collect();
@@ -405,7 +410,9 @@ fn fault_rates(scheduler: &mut Scheduler, rough: bool) -> FaultRates {
     let disk = Duration::from_millis(*scheduler.chance.choice(&[1, 20, 300]).expect("some"));
     // By the seed alone.
     let bunch = if rough { [0, 20_000, 200_000][usize::try_from(scheduler.seed % 3).expect("a few")] } else { 0 };
-    FaultRates { latency, cut, stall, refuse, ignore, spurious, lag, bunch, disk }
+    let damage =
+        if rough { [0, 30_000, 0, 500_000][usize::try_from(scheduler.seed / 3 % 4).expect("a few")] } else { 0 };
+    FaultRates { latency, cut, stall, refuse, ignore, spurious, lag, bunch, damage, disk }
 }
 
 fn plan_trouble(scheduler: &mut Scheduler, duration: Duration) {

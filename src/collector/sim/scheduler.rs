@@ -127,6 +127,8 @@ pub(super) struct FaultRates {
     pub(super) lag: u32,
     /// Of what the collector writes in plain to arrive together with what it wrote before.
     pub(super) bunch: u32,
+    /// Of an archive to have another bit somewhere.
+    pub(super) damage: u32,
     /// How long the disk takes for a group, at most.
     pub(super) disk: Duration,
 }

@@ -280,7 +280,7 @@ impl ServerEnd {
         let server = match (&site.buffer, site.misbehavior) {
             (Some(buffer), _) => Server::Ours(Box::new(ServerSession::new(id, &buffer.server))),
             (None, Some(Misbehavior::HangAfterAccept)) => Server::Deaf,
-            (None, misbehavior) => Server::Stock(Stock::new(misbehavior, site.password.secret().as_ref(), now)),
+            (None, _) => Server::Stock(Stock::new(site, now)),
         };
         let session = site.acceptor.as_ref().map(|acceptor| acceptor.accept().expect("rustls makes servers"));
         let cover = session.map_or(TlsState::Bare, |session| TlsState::Securing(Tls::new(session), now + HANDSHAKE));

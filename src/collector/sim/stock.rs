@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::server::{Misbehavior, ServerIo, Turn};
-use crate::proto::{Answer, Command, FileName, PasswordDigest, Refusal, Reply, Secret, Verb};
+use super::world::Site;
+use crate::proto::{Answer, Command, FileName, PasswordDigest, Refusal, Reply, Verb};
+use crate::testing::stock_archive;
 
 /// What one read takes at most, in bytes.
 const READ_BLOCK: usize = 46_080;
@@ -26,6 +28,8 @@ const ENDLESS: u64 = 1 << 32;
 pub(super) struct Stock {
     state: State,
     misbehavior: Option<Misbehavior>,
+    /// Whether it knows `ZRECV`.
+    packs: bool,
     held: Vec<u8>,
     /// To be written.
     out: Vec<u8>,
@@ -51,16 +55,20 @@ enum State {
 
 enum Body {
     Listing(Vec<u8>),
+    /// Made when it was announced.
+    Archive(FileName, Vec<u8>),
     File(FileName),
 }
 
 impl Stock {
-    pub(super) fn new(misbehavior: Option<Misbehavior>, password: Option<&Secret>, now: Instant) -> Self {
+    pub(super) fn new(site: &Site, now: Instant) -> Self {
+        let (misbehavior, password) = (site.misbehavior, site.password.secret());
         let drips_at = (misbehavior == Some(Misbehavior::Drip)).then_some(now);
-        let state = password.map_or(State::Command, |password| State::Password(PasswordDigest::of(password)));
+        let state = password.map_or(State::Command, |password| State::Password(PasswordDigest::of(&password)));
         Self {
             state,
             misbehavior,
+            packs: site.packs,
             held: Vec::new(),
             out: Vec::new(),
             drips_at,
@@ -172,6 +180,7 @@ impl Stock {
                 self.announce(Verb::Ls, listing.len(), Body::Listing(listing))
             }
             Command::Receive(name) => self.offer(Verb::Recv, name, Refusal::Missing, server_io),
+            Command::ReceiveZip(name) if self.packs => self.pack(name, server_io),
             Command::Move(name) => self.offer(Verb::Mv, name, Refusal::Unspecified, server_io),
             _ => None,
         }
@@ -181,6 +190,10 @@ impl Stock {
     fn send(&mut self, verb: Verb, announced: u64, body: Body, server_io: &mut ServerIo<'_>) -> Option<()> {
         let (moved, bytes) = match body {
             Body::Listing(bytes) => (None, bytes),
+            Body::Archive(name, bytes) => {
+                server_io.oracle.received(server_io.site, &name);
+                (None, bytes)
+            }
             Body::File(name) => {
                 let (version, bytes) = server_io.body(&name)?;
                 server_io.oracle.sent_more_than(announced, &bytes);
@@ -212,6 +225,24 @@ impl Stock {
         }
         Reply::Refused(refusal).encode(verb, &mut self.out);
         Some(())
+    }
+
+    /// What is packed is what is there by then.
+    fn pack(&mut self, name: FileName, server_io: &mut ServerIo<'_>) -> Option<()> {
+        if self.misbehavior == Some(Misbehavior::Withhold) {
+            Reply::Refused(Refusal::Unspecified).encode(Verb::Zrecv, &mut self.out);
+            return Some(());
+        }
+        let Some((_, bytes)) = server_io.body(&name) else {
+            Reply::Refused(Refusal::Missing).encode(Verb::Zrecv, &mut self.out);
+            return Some(());
+        };
+        let mut archive = stock_archive(name.as_bytes(), &bytes).expect("the model's files are small");
+        if server_io.scheduler.strikes(server_io.scheduler.fault_rates.damage) {
+            let at = server_io.scheduler.chance.usize(..archive.len());
+            archive[at] ^= 1 << server_io.scheduler.chance.u8(..8);
+        }
+        self.announce(Verb::Zrecv, archive.len(), Body::Archive(name, archive))
     }
 
     fn announce(&mut self, verb: Verb, size: usize, body: Body) -> Option<()> {

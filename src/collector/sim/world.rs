@@ -43,6 +43,8 @@ pub(super) struct Site {
     pub(super) agents: Agents,
     /// The most connections it is to have at once.
     pub(super) connections: usize,
+    /// Where it is stock's: whether it knows `ZRECV`.
+    pub(super) packs: bool,
     /// How many clients its server serves at once: the next one waits.
     pub(super) places: usize,
 }

@@ -13,7 +13,7 @@ use flate2::{Compression, Crc};
 
 use super::fair_queue::StillWanted;
 use super::storage_dir::StorageDir;
-use super::zip::{CENTRAL, Directory, END, Entry, LOCAL, Method};
+use crate::proto::zip::{CENTRAL, Directory, END, Entry, LOCAL, Method, ZipError};
 use crate::store::fs::error::StoreError;
 use crate::store::fs::source::Source;
 use crate::store::fs::space::Full;
@@ -33,24 +33,9 @@ pub struct UnpackLimits {
 /// Why an archive cannot be unpacked, or made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
-    /// It is damaged, or something else; how it shows.
-    #[error("not a sound ZIP archive: {0}")]
-    Malformed(&'static str),
-    /// It has none, or several; how many.
-    #[error("a ZIP archive of {0} entries, where one is expected")]
-    Entries(u16),
-    /// A password is needed.
-    #[error("an encrypted ZIP archive: send it without a password")]
-    Encrypted,
-    /// Neither deflated nor stored; the method's number.
-    #[error("a ZIP archive with compression method {0}: only deflate (8) and stored (0) are known")]
-    Method(u16),
-    /// The extension for more than 4 GiB, or a lie.
-    #[error("a ZIP64 archive: this is not supported, send the file itself")]
-    Zip64,
-    /// The entry is no file.
-    #[error("a ZIP archive of a directory, where a file is expected")]
-    Directory,
+    /// It is none that can be unpacked.
+    #[error(transparent)]
+    Zip(#[from] ZipError),
     /// More than a limit.
     #[error("{size} bytes unpacked, {max} are allowed")]
     TooLarge {
@@ -163,10 +148,10 @@ impl Content {
         self.done += count as u64;
         self.crc.update(&buffer[..count]);
         match self.done.cmp(&self.size()) {
-            Ordering::Greater => Err(ArchiveError::Malformed("its entry is longer than declared")),
-            Ordering::Less if count == 0 => Err(ArchiveError::Malformed("its entry is shorter than declared")),
+            Ordering::Greater => Err(ZipError::Malformed("its entry is longer than declared").into()),
+            Ordering::Less if count == 0 => Err(ZipError::Malformed("its entry is shorter than declared").into()),
             Ordering::Equal if count == 0 && self.crc.sum() != self.entry.crc => {
-                Err(ArchiveError::Malformed("its checksum is wrong"))
+                Err(ZipError::Malformed("its checksum is wrong").into())
             }
             _ => Ok(count),
         }
@@ -183,7 +168,7 @@ fn read_failed(path: &Path, error: io::Error) -> ArchiveError {
     match error.raw_os_error() {
         Some(_) => ArchiveError::Store(StoreError::std("read", path)(error)),
         // The end of the file, or the decoder's error.
-        None => ArchiveError::Malformed("its entry is damaged"),
+        None => ZipError::Malformed("its entry is damaged").into(),
     }
 }
 
@@ -193,13 +178,13 @@ fn find_entry(
     size: u64,
     failed: impl Fn(io::Error) -> ArchiveError + Copy,
 ) -> Result<(Entry, u64), ArchiveError> {
-    let end = size.checked_sub(END as u64).ok_or(ArchiveError::Malformed("it is too short"))?;
+    let end = size.checked_sub(END as u64).ok_or(ZipError::Malformed("it is too short"))?;
     let directory = Directory::decode(&read_at(archive, end).map_err(failed)?, size)?;
     let entry = Entry::decode(&read_at(archive, directory.at).map_err(failed)?, directory)?;
     if let Some(before_last) = entry.name.checked_sub(1) {
         let last = directory.at + CENTRAL as u64 + u64::from(before_last);
         if read_at(archive, last).map_err(failed)? == *b"/" {
-            return Err(ArchiveError::Directory);
+            return Err(ZipError::Directory.into());
         }
     }
     let local: [u8; LOCAL] = read_at(archive, entry.local.into()).map_err(failed)?;

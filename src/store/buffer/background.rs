@@ -242,6 +242,7 @@ fn hash(dir: &StorageDir, source: &Source, wanted: &StillWanted) -> Result<Hashe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::zip::ZipError;
     use crate::store::fs::space::Quota;
 
     const LIMITS: UnpackLimits = UnpackLimits { max_size: 100, max_ratio: 100 };
@@ -276,7 +277,7 @@ mod tests {
         }
         let [
             Finished::Packed { ticket: 1, result: Err(ArchiveError::Unwanted) },
-            Finished::Unpacked { ticket: 4, result: Err(ArchiveError::Malformed(_)) },
+            Finished::Unpacked { ticket: 4, result: Err(ArchiveError::Zip(ZipError::Malformed(_))) },
         ] = finished.as_slice()
         else {
             panic!("{finished:?}")
@@ -296,7 +297,7 @@ mod tests {
         let finished = background.stop();
         let [
             Finished::Packed { ticket: 1, result: Ok(packed) },
-            Finished::Unpacked { ticket: 2, result: Err(ArchiveError::Malformed(_)) },
+            Finished::Unpacked { ticket: 2, result: Err(ArchiveError::Zip(ZipError::Malformed(_))) },
         ] = finished.as_slice()
         else {
             panic!("{finished:?}")

@@ -12,4 +12,3 @@ pub(super) mod storage_dir;
 pub(super) mod storage_disk;
 pub(super) mod store_group;
 pub(super) mod store_worker;
-mod zip;

@@ -52,6 +52,11 @@ pub enum Fault {
         /// Bytes sent.
         after: usize,
     },
+    /// At a body: another bit comes at this place.
+    DamageBody {
+        /// Its byte.
+        at: usize,
+    },
     /// At a body: sends this many bytes of it and resets the connection.
     ResetBody {
         /// Bytes sent.

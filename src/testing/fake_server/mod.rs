@@ -5,7 +5,7 @@
 //! command, anything unknown closes the session, bodies trickle out in small writes without `TCP_NODELAY`, a moved
 //! file is gone once its last write returned. And it can misbehave on demand: see [`Fault`].
 //!
-//! What it leaves out: ZIP archives. `ZRECV` of a file and `ZSEND` of an archive close the session.
+//! What it leaves out: opening ZIP archives. `ZSEND` of one closes the session.
 //!
 //! ```
 //! use tentacle_sync::testing::fake_server::{FakeServer, Setup, Fault, Verb};

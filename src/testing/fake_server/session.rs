@@ -11,6 +11,7 @@ use super::faults::Fault;
 use super::setup::WritePattern;
 use super::shared::Shared;
 use super::stream::{self, Stream};
+use crate::testing::archive::stock_archive;
 
 /// What one read takes at most, in bytes.
 const READ_BLOCK: usize = 46_080;
@@ -93,6 +94,7 @@ impl<'a> Session<'a> {
     fn execute(&mut self, command: Command<'_>, faults: &[Fault]) -> Result<(), Closed> {
         match command {
             Command::Send { name, size, .. } => self.take_file(command.verb(), name, size),
+            Command::Recv { zip: true, .. } if !self.shared.setup.packs => Err(Closed),
             Command::Recv { zip, name } => self.give_file(zip, name, faults),
             Command::Ls { word } if self.shared.setup.insecure => self.give_listing(word, faults),
             Command::Mv { name } if self.shared.setup.insecure => self.move_file(name, faults),
@@ -132,7 +134,7 @@ impl<'a> Session<'a> {
             return self.send_line(&format!("{verb} ERR (file does not exist)"));
         };
         if zip {
-            return Err(Closed);
+            return self.give_archive(name, &path, faults);
         }
         if !self.offer(verb, size, faults)? {
             return Ok(());
@@ -143,6 +145,16 @@ impl<'a> Session<'a> {
             return Err(Closed);
         }
         self.write_body(&body, Cut::Blocks, faults)
+    }
+
+    /// The archive is made before its size is announced.
+    fn give_archive(&mut self, name: &[u8], path: &Path, faults: &[Fault]) -> Result<(), Closed> {
+        let archive = stock_archive(name, &self.shared.store.read(path)?)?;
+        if !self.offer(Verb::Zrecv, archive.len() as u64, faults)? {
+            return Ok(());
+        }
+        self.tamper(path, faults)?;
+        self.write_body(&archive, Cut::Nowhere, faults)
     }
 
     /// The file goes once its last write has returned, whether or not the client got it.
@@ -215,6 +227,11 @@ impl<'a> Session<'a> {
                 Fault::ResetBody { after } => {
                     self.stream.write_all(head(after))?;
                     return Err(stream::reset(self.stream.socket()));
+                }
+                Fault::DamageBody { at } => {
+                    let mut damaged = body.to_vec();
+                    damaged.iter_mut().skip(*at).take(1).for_each(|byte| *byte ^= 1);
+                    return Ok(self.stream.write_all(&damaged)?);
                 }
                 Fault::DripBody { bytes, every } => {
                     for drop in body.chunks((*bytes).max(1)) {

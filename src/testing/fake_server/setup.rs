@@ -21,6 +21,8 @@ pub struct Setup {
     pub password: Option<Secret>,
     /// Stock's `-I`: whether `LS` and `MV` are served; without it they close the session.
     pub insecure: bool,
+    /// Whether it knows `ZRECV`.
+    pub packs: bool,
     /// Stock's `-o`: whether `SEND` may overwrite.
     pub overwrite: bool,
     /// Stock's `-i`: which names live in a directory of their own; the first match counts.
@@ -47,6 +49,7 @@ impl Default for Setup {
             storage: Storage::Memory,
             password: None,
             insecure: true,
+            packs: true,
             overwrite: false,
             filters: Filter::usual(),
             max_size: 2_000_000,

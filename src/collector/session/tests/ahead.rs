@@ -34,7 +34,7 @@ impl Scene {
     }
 
     /// What is said to the site meanwhile.
-    fn says(&mut self, act: impl FnOnce(&mut Self)) -> String {
+    pub(super) fn says(&mut self, act: impl FnOnce(&mut Self)) -> String {
         let before = self.end.output.len();
         act(self);
         self.turns();
@@ -50,7 +50,7 @@ impl Scene {
     }
 
     /// The next connection stands.
-    fn connects_again(&mut self) -> String {
+    pub(super) fn connects_again(&mut self) -> String {
         self.end.is_ended = false;
         self.session = Session::new(0, ConnectionKey(1));
         self.says(|scene| {

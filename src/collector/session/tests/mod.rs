@@ -1,5 +1,6 @@
 mod ahead;
 mod extended;
+mod packed;
 
 use std::cell::RefCell;
 use std::rc::Rc;
