@@ -63,8 +63,8 @@ pub(crate) struct TestSession {
 }
 
 impl TestSession {
-    /// Has what the session asked for listed, in an order of the site's own, and hashed at once: whether a file is hashed
-    /// depends on the real clock, and nothing else is to.
+    /// Has what the session asked for listed, in an order of the site's own, and hashed or packed at once: whether a file
+    /// is depends on the real clock, and nothing else is to.
     fn look_up(
         &mut self,
         mut pause: Result<PumpOutcome, Reason>,
@@ -82,9 +82,11 @@ impl TestSession {
             } else if cx.storage.is_hashing() {
                 for (id, done) in cx.storage.done() {
                     match done {
-                        Done::Hashed(_) if id == self.id => pause = go_on(&mut self.session, done, cx),
+                        Done::Hashed(_) | Done::Packed(_) if id == self.id => {
+                            pause = go_on(&mut self.session, done, cx);
+                        }
                         // Of a session that is gone.
-                        Done::Hashed(_) => {}
+                        Done::Hashed(_) | Done::Packed(_) => {}
                         other => unreported.push((id, other)),
                     }
                 }

@@ -48,8 +48,8 @@ use session::{Closed, Session};
 use shared::{Peer, Shared};
 use stream::Stream;
 
-/// Room for a TLS handshake in a debug build; hundreds of threads must be cheap.
-const STACK: usize = 256 * 1024;
+/// Room for a TLS handshake, and for a compressor, in a debug build; hundreds of threads must be cheap.
+const STACK: usize = 1024 * 1024;
 
 /// How long to wait after `accept` failed, most likely because there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
