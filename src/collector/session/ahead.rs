@@ -293,7 +293,8 @@ impl AheadSession {
         self.outstanding.len() + usize::from(self.current.is_some())
     }
 
-    /// From the last to the first, and before what is given back of an earlier one. The site may have done any of it, and only its answer have been lost.
+    /// From the last to the first, and before what is given back of an earlier one. The site may have done any of it, and only its
+    /// answer have been lost.
     fn give_back(&mut self, site: &mut Site) {
         if let Some(assignment) = self.in_lock_step.take() {
             site.returned(assignment);

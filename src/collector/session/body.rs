@@ -165,4 +165,13 @@ impl StockSession {
             self.state = State::Exhausted;
         }
     }
+
+    /// The connection has ended where the site was to say whether it sends an archive. That may be what it does at a command
+    /// that it does not know, or at a file that it cannot read: the file is asked for as it is next.
+    pub(super) fn got_no_archive(&mut self, reason: &Reason, cx: &mut Context<'_>) -> PumpOutcome {
+        if let Some(Task::Fetching(fetch)) = self.task.take() {
+            cx.site.got_no_archive(fetch.into_assignment(), reason, cx.io.now());
+        }
+        PumpOutcome::Dropped
+    }
 }

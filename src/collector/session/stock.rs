@@ -289,15 +289,6 @@ impl StockSession {
         }
     }
 
-    /// The connection has ended where the site was to say whether it sends an archive. That may be what it does at a command that it
-    /// does not know, or at a file that it cannot read: the file is asked for as it is next.
-    fn got_no_archive(&mut self, reason: &Reason, cx: &mut Context<'_>) -> PumpOutcome {
-        if let Some(Task::Fetching(fetch)) = self.task.take() {
-            cx.site.got_no_archive(fetch.into_assignment(), reason, cx.io.now());
-        }
-        PumpOutcome::Dropped
-    }
-
     /// Asks for a file again that the site was to delete: on this connection the site does one thing after the other.
     fn ask_for_deleted(&mut self, name: FileName, cx: &mut Context<'_>) -> Result<(), Reason> {
         let command = Command::Receive(name.clone());

@@ -49,8 +49,8 @@ impl Site {
             UnpackError::TooLarge { .. } => self.unfit_archive(fetch),
             UnpackError::Zip(error) => {
                 let text = format!(
-                    "reason=archive what came for it is {error}; it stays there and is asked for as it is. If that goes on, look at \
-                     the server, and at what changes its bytes on the way; compression = false for the site goes on without"
+                    "reason=archive what came for it is {error}; it stays there and is asked for as it is. If that goes on, look \
+                     at the server, and at what changes its bytes on the way; compression = false for the site goes on without"
                 );
                 self.log_file(Level::Warn, fetch.name(), &text);
                 self.not_packed(fetch, now);
