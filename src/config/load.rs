@@ -146,7 +146,7 @@ pub(super) fn is_named_toml(path: &Path) -> bool {
 }
 
 /// By its name, else by having one of our tables, which nothing in a `pandora_server.conf` looks like.
-fn is_toml(path: &Path, bytes: &[u8]) -> bool {
+pub(super) fn is_toml(path: &Path, bytes: &[u8]) -> bool {
     if is_named_toml(path) {
         return true;
     }
