@@ -1,5 +1,6 @@
 //! A site while the daemon runs: its settings, what is remembered of it, and the round under way.
 
+mod dialect;
 mod files;
 mod listing;
 mod not_taken;
@@ -11,19 +12,19 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use self::dialect::Dialect;
 use self::not_taken::NotTakenFiles;
 use super::Reason;
 use super::agent_order::AgentOrder;
 use super::commit_queue::{CommitQueue, SpoolShare};
-use super::configuring::{self, SiteConfig};
+use super::configuring::SiteConfig;
 use super::report::NotTaken;
 use super::resources::SiteResources;
-use super::status::{Protocol, SeenClock, SeenWaiting};
+use super::status::{SeenClock, SeenWaiting};
 use crate::budget::Budget;
 use crate::config::SiteSettings;
 use crate::net::{ConnId, Target};
 use crate::obs::{LogThrottle, repeated};
-use crate::proto::extension::{Capabilities, Capability};
 use crate::proto::{Error, FileName, Fingerprint, Quoted, quoted};
 use crate::store::{Spool, Waiting};
 use crate::sync::{
@@ -31,10 +32,6 @@ use crate::sync::{
     Step, WorkCounts,
 };
 use crate::tls::ClientCertPolicy;
-
-/// What the site has to be able to do for the extension to be of use.
-const NEEDED: [Capability; 5] =
-    [Capability::Pipeline, Capability::Get, Capability::List, Capability::Drop, Capability::Blake3];
 
 /// Files of one site that may wait for the disk at a time.
 const COMMIT_WINDOW: usize = 512;
@@ -81,24 +78,8 @@ impl ActiveRound {
     }
 }
 
-/// What the site's server understands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dialect {
-    /// It was not asked.
-    Unknown,
-    /// Stock's commands; it was asked then.
-    Stock(Instant),
-    /// The extension as well, of which it can do this.
-    Extended(Capabilities),
-    /// The extension as well, when it was asked last but one; the last connection has ended at the question.
-    Doubtful(Capabilities),
-}
-
 /// So many commands in lock-step are a sign that it does not do to send them ahead, and worth a line in the log.
 const MANY_STEPS: u32 = 32;
-
-/// How soon a stock server is asked again whether it is one.
-const ASK_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// A site.
 pub(super) struct Site {
@@ -281,102 +262,6 @@ impl Site {
             return Reason::unknown_client_ca();
         }
         reason
-    }
-
-    /// Whether a new connection begins with the question whether the site speaks the extension. What it deletes it has to be
-    /// told, so where files are moved at once it is not of use.
-    pub(super) fn is_to_be_asked(&self, now: Instant) -> bool {
-        let is_of_use = self.settings.extension && self.settings.delivery == Delivery::Safe;
-        is_of_use
-            && match self.dialect {
-                Dialect::Unknown | Dialect::Extended(_) | Dialect::Doubtful(_) => true,
-                Dialect::Stock(asked) => now.saturating_duration_since(asked) >= ASK_AGAIN,
-            }
-    }
-
-    /// What its server understands, as far as is known.
-    pub(super) fn protocol_spoken(&self) -> Protocol {
-        match self.dialect {
-            Dialect::Unknown | Dialect::Doubtful(_) => Protocol::Unknown,
-            Dialect::Stock(_) => Protocol::Stock,
-            Dialect::Extended(_) => Protocol::Extension,
-        }
-    }
-
-    /// Whether the site spoke the extension when it was asked last.
-    pub(super) fn is_extended(&self) -> bool {
-        matches!(self.dialect, Dialect::Extended(_))
-    }
-
-    /// Whether commands go behind that question before it is answered: the site is known to speak the extension. Not where
-    /// compression is to be asked for next, behind which nothing may stand.
-    pub(super) fn goes_behind_question(&self, now: Instant) -> bool {
-        self.is_extended() && self.is_to_be_asked(now) && !self.is_to_be_compressed()
-    }
-
-    /// What is to be spoken about configuration, on a connection on which it has said what it can do.
-    pub(super) fn config_dialect(&self) -> configuring::Dialect {
-        match self.dialect {
-            Dialect::Extended(capabilities) => configuring::Dialect::of(capabilities),
-            Dialect::Unknown | Dialect::Stock(_) | Dialect::Doubtful(_) => configuring::Dialect::Stock,
-        }
-    }
-
-    /// Whether a connection to it is to be compressed.
-    pub(super) fn is_to_be_compressed(&self) -> bool {
-        self.settings.compression
-            && match self.dialect {
-                Dialect::Extended(capabilities) | Dialect::Doubtful(capabilities) => {
-                    capabilities.has(Capability::Deflate)
-                }
-                Dialect::Unknown | Dialect::Stock(_) => false,
-            }
-    }
-
-    /// The site has said what it can do beyond stock's commands, if anything. A change is logged.
-    pub(super) fn speaks(&mut self, capabilities: Option<Capabilities>, now: Instant) {
-        let extended = capabilities.filter(|capabilities| NEEDED.into_iter().all(|one| capabilities.has(one)));
-        let (before, compressed_before) = (self.dialect, self.is_to_be_compressed());
-        self.dialect = extended.map_or(Dialect::Stock(now), Dialect::Extended);
-        match (before, extended.is_some()) {
-            (Dialect::Unknown | Dialect::Stock(_), true) => {
-                info!("site={} speaks the extension: files are asked for ahead", self.shown());
-                self.log_compression();
-            }
-            (Dialect::Extended(_) | Dialect::Doubtful(_), true) if self.is_to_be_compressed() != compressed_before => {
-                self.log_compression();
-            }
-            (Dialect::Extended(_) | Dialect::Doubtful(_), false) => {
-                info!(
-                    "site={} does not speak the extension any more: it is collected from as from stock",
-                    self.shown()
-                );
-            }
-            (Dialect::Unknown | Dialect::Stock(_), false) | (Dialect::Extended(_) | Dialect::Doubtful(_), true) => {}
-        }
-    }
-
-    /// Says whether the wish for compression is fulfilled.
-    fn log_compression(&self) {
-        if self.is_to_be_compressed() {
-            info!("site={} compresses: what it sends, and what it is sent, is compressed", self.shown());
-        } else if self.settings.compression {
-            info!(
-                "site={} does not compress, for all that compression is true: its server does not offer it (an older \
-                 version, or compression 0 there); it is collected from without",
-                self.shown()
-            );
-        }
-    }
-
-    /// The connection ended at the question. One that is known to have an answer is asked again.
-    pub(super) fn did_not_say(&mut self) {
-        let since = self.running.as_ref().map(|running| running.since);
-        self.dialect = match (self.dialect, since) {
-            (Dialect::Extended(capabilities), _) => Dialect::Doubtful(capabilities),
-            (_, Some(since)) => Dialect::Stock(since),
-            (_, None) => Dialect::Unknown,
-        };
     }
 
     /// At which distance commands are sent ahead of their answers; `None` where each waits for the answer to the one before. What
