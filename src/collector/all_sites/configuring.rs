@@ -117,9 +117,7 @@ impl Collector {
         let Site { spool, settings, configuration: Some(config), .. } = site else { return };
         let Some(directories) = config.directories() else { return };
         let (incoming, min_free) = (spool.incoming(), settings.remote_config_min_free);
-        if let CentreStep::Read { .. } = step
-            && let Some(in_step) = config.take_unsaved_ownership(now)
-        {
+        if let Some(in_step) = config.take_unsaved_before(&step, now) {
             self.centres.save(incoming, &config.file, in_step);
         }
         let asked = Asked { incoming, name: &name, directories, min_free, step };

@@ -294,8 +294,7 @@ impl Work for Rounds<'_> {
 
     fn went_on(&mut self, site: usize, steps: &NamedRound, next: Option<&CentreStep>, now: Instant) {
         let saving = &self.sites[site].saving;
-        let is_to_read = matches!(next, Some(CentreStep::Read { .. }));
-        let is_due = saving.is_due(now) || (is_to_read && saving.is_due_before_sending());
+        let is_due = saving.is_due(now) || next.is_some_and(|step| saving.is_due_before(step));
         if is_due && self.policy.mode == Mode::Apply {
             self.save(site, &steps.round.in_step(), now);
         }

@@ -17,7 +17,8 @@ use crate::obs::LogThrottle;
 use crate::proto::Quoted;
 use crate::store::{InStepFile, SeenCentre};
 use crate::sync::remote_config::{
-    Allowance, Centre, ConfigRound, EndedEarly, InStep, Item, ItemKind, RoundPolicy, StepId, StepOutcome, Steps,
+    Allowance, Centre, CentreStep, ConfigRound, EndedEarly, InStep, Item, ItemKind, RoundPolicy, StepId, StepOutcome,
+    Steps,
 };
 
 /// What the site did not take is not sent again for so long, unless it is another by then.
@@ -196,10 +197,10 @@ impl SiteConfig {
         }
     }
 
-    /// What is to be saved before something is sent to the site: that it owns that.
-    pub(in crate::collector) fn take_unsaved_ownership(&mut self, now: Instant) -> Option<InStep> {
+    /// What is to be saved before the centre is asked for this.
+    pub(in crate::collector) fn take_unsaved_before(&mut self, step: &CentreStep, now: Instant) -> Option<InStep> {
         let ConfigState::Running(running) = &mut self.state else { return None };
-        running.saving.is_due_before_sending().then(|| running.take_unsaved(now))
+        running.saving.is_due_before(step).then(|| running.take_unsaved(now))
     }
 
     /// Begins a round, if none is under way.
@@ -283,7 +284,7 @@ impl SiteConfig {
             configurations.into_iter().any(|item| item.collections.contains(collection))
         };
         let concerns = |item: &Item| {
-            in_step.get(item).is_some()
+            in_step.has_received(item)
                 || in_step.owns(item)
                 || (item.kind() == ItemKind::Collection && is_asked_for(item))
         };

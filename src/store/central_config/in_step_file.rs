@@ -1,9 +1,10 @@
 //! What was in step at each site, and which configurations are its own, kept across restarts.
 //!
 //! The first line names the incoming directory: beside another one, what the site has is compared anew. Then there is a line for
-//! each item: the MD5 of what both had; those of what the site has uploaded, with commas between them; and the name of the
-//! file with the content, with two blanks between the columns. Where there is no MD5 stands `-`. A line that cannot be read costs a
-//! comparison, and so does the whole file; and an operator's word, where the centre has something else by then than the site.
+//! each item: the MD5 of what both had, or behind a `?` those of which the site has one or a part of one; those of what the site
+//! has uploaded; and the name of the file with the content. There are commas between MD5s, and two blanks between the columns. Where
+//! there is no MD5 stands `-`. A line that cannot be read costs a comparison, and so does the whole file; and an operator's word,
+//! where the centre has something else by then than the site.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::directories::Folder;
 use super::state_file::StateFile;
 use crate::store::fs::error::StoreError;
-use crate::sync::remote_config::{InStep, Item, Standing, md5_text, parse_md5};
+use crate::sync::remote_config::{InStep, Item, SiteHas, Standing, md5_text, parse_md5};
 
 const DIRECTORY: &str = "remote-config";
 
@@ -20,6 +21,9 @@ const BLANKS: &str = "  ";
 
 /// In place of an MD5.
 const NO_MD5: &[u8] = b"-";
+
+/// Before the MD5s of which the site has one or a part of one.
+const ONE_OF: u8 = b'?';
 
 /// A site's file in the state directory. Its methods wait for the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +62,15 @@ impl InStepFile {
     /// Whatever the disk refuses: what was saved before is there then.
     pub fn save(&self, in_step: &InStep) -> Result<(), StoreError> {
         let mut lines = Vec::new();
-        for (item, Standing { in_step, uploads }) in in_step.standings() {
-            for md5s in [in_step.iter().collect::<Vec<_>>(), uploads.iter().collect()] {
-                let texts: Vec<String> = md5s.into_iter().map(|md5| md5_text(*md5)).collect();
-                lines.extend(if texts.is_empty() { NO_MD5.into() } else { texts.join(",").into_bytes() });
+        for (item, Standing { has, uploads }) in in_step.standings() {
+            let none = BTreeSet::new();
+            let has = match has {
+                SiteHas::Unknown => column(&none),
+                SiteHas::InStep(md5) => column([md5]),
+                SiteHas::OneOf(md5s) => [vec![ONE_OF], column(md5s)].concat(),
+            };
+            for column in [has, column(uploads)] {
+                lines.extend(column);
                 lines.extend(BLANKS.as_bytes());
             }
             lines.extend(item.content_name().as_bytes());
@@ -75,11 +84,22 @@ fn parse(lines: &[u8]) -> InStep {
     lines.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
 }
 
+fn column<'a>(md5s: impl IntoIterator<Item = &'a [u8; 16]>) -> Vec<u8> {
+    let texts: Vec<String> = md5s.into_iter().map(|md5| md5_text(*md5)).collect();
+    if texts.is_empty() { NO_MD5.into() } else { texts.join(",").into_bytes() }
+}
+
 fn parse_line(line: &[u8]) -> Option<(Item, Standing)> {
-    let (in_step, rest) = parse_column(line)?;
+    let one_of = line.strip_prefix(&[ONE_OF]);
+    let (has, rest) = parse_column(one_of.unwrap_or(line))?;
     let (uploads, name) = parse_column(rest)?;
     let item = Folder::item_of_content(name)?;
-    Some((item, Standing { in_step: in_step.first().copied(), uploads }))
+    let has = match has.first() {
+        None => SiteHas::Unknown,
+        Some(_) if one_of.is_some() => SiteHas::OneOf(has),
+        Some(md5) => SiteHas::InStep(*md5),
+    };
+    Some((item, Standing { has, uploads }))
 }
 
 /// The MD5s of a column, and what follows it.
@@ -112,13 +132,17 @@ mod tests {
         let satellite = Item::configuration(format!("{:032x}.srv.md5", 9).as_bytes()).unwrap();
         let standing = |in_step: u8, uploaded: u8| {
             let md5 = |byte: u8| Some([byte; 16]).filter(|_| byte > 0);
-            Standing { in_step: md5(in_step), uploads: md5(uploaded).into_iter().collect() }
+            let has = md5(in_step).map_or(SiteHas::Unknown, SiteHas::InStep);
+            Standing { has, uploads: md5(uploaded).into_iter().collect() }
         };
+        let sent = Standing { has: SiteHas::OneOf([[4; 16], [5; 16]].into()), uploads: [[6; 16]].into() };
         let items = [
             (configuration(1), standing(7, 0)),
             (configuration(2), standing(0, 0)),
             (configuration(3), standing(0, 6)),
             (satellite, standing(8, 8)),
+            (configuration(4), sent.clone()),
+            (Item::collection("fc_3").unwrap(), Standing { uploads: BTreeSet::new(), ..sent }),
             (Item::collection("f c_2.md5").unwrap(), standing(9, 0)),
         ];
         let in_step = InStep::from_iter(items.clone());

@@ -4,6 +4,7 @@
 //! where it owns it: where the centre has taken it up from there; where nobody owned it and the site has shown that it has the
 //! same bytes; or by an operator's word. What another site owns is neither sent nor taken up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Item;
@@ -50,7 +51,9 @@ impl Adoption {
         let then = |adoption| Next::Then(Task::Adoption(adoption));
         match (self, outcome) {
             (Self::Ask { centre: Some(centre) }, StepOutcome::Owner(None)) => then(Self::CheckMd5 { centre }),
-            (Self::Ask { centre: None }, StepOutcome::Owner(None)) => Next::Then(Task::Inspect { in_step: None }),
+            (Self::Ask { centre: None }, StepOutcome::Owner(None)) => {
+                Next::Then(Task::Inspect { contents: BTreeSet::new() })
+            }
             (Self::CheckMd5 { centre }, StepOutcome::Fetched(file))
                 if Md5File::read(file.as_deref()).is_some_and(|at_site| at_site.md5 == centre.md5) =>
             {

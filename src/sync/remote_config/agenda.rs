@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::adoption::Adoption;
+use super::broken_off::BrokenOff;
 use super::push::Push;
 use super::removal::Removal;
 use super::report::{ItemResult, Owner, PushReason};
 use super::round::RoundPolicy;
 use super::task::Task;
 use super::{Centre, CentreItem, InStep, Item, ItemKind, Listed};
+use crate::proto::Md5Sum;
 
 /// What there is to do, in its order.
 #[derive(Debug, Default)]
@@ -49,9 +51,18 @@ impl Agenda {
         let mut turns = Vec::new();
         let mut changes = Vec::new();
         let mut settled = Vec::new();
-        for item in items(centre, in_step, listed) {
+        let wanted = in_step.wanted(centre);
+        for item in items(centre, in_step, listed, &wanted) {
             let is_listed = listed.items().contains(item);
-            match judge(item, centre.items.get(item), in_step, is_listed, policy) {
+            let centre = centre.items.get(item);
+            let verdict = match item.kind() {
+                ItemKind::Configuration if !in_step.owns(item) => judge_foreign(centre, in_step.is_unclaimed(item)),
+                ItemKind::Collection if !wanted.contains(item) => {
+                    judge_unwanted(item, centre, in_step, is_listed, policy)
+                }
+                _ => judge(item, centre, in_step, is_listed, policy),
+            };
+            match verdict {
                 Verdict::Do(task) => changes.push((item.clone(), task)),
                 Verdict::Done(result) => settled.push((item.clone(), result)),
                 Verdict::Turn(task, otherwise) => turns.push((item.clone(), (task, otherwise))),
@@ -96,25 +107,24 @@ impl Agenda {
     }
 }
 
-/// The items of the site, in their order: the configurations that it lists or owns, the collections that those ask for which
-/// it owns, and what was in step and is missing at the centre. What a configuration asks for as the site has uploaded it does
-/// not count: else a site would get whatever collection it names.
-fn items<'a>(centre: &'a Centre, in_step: &'a InStep, listed: &'a Listed) -> BTreeSet<&'a Item> {
+/// The items of the site, in their order: the configurations that it lists or owns, the collections that are `wanted`, those of
+/// which agents may get a part, and what the site has from the centre and is missing there.
+fn items<'a>(
+    centre: &'a Centre,
+    in_step: &'a InStep,
+    listed: &'a Listed,
+    wanted: &BTreeSet<&'a Item>,
+) -> BTreeSet<&'a Item> {
     let known = in_step.standings().map(|(item, _)| item);
     let is_configuration = |item: &&Item| item.kind() == ItemKind::Configuration;
     let mut items: BTreeSet<&Item> = listed.items().iter().chain(known.clone()).filter(is_configuration).collect();
-    let owned = in_step.owned().filter_map(|item| Some((item, centre.items.get(item)?)));
-    let edited = owned.filter(|(item, has)| !has.content.is_some_and(|content| in_step.is_upload(item, content.md5)));
-    let wanted = edited.flat_map(|(_, has)| &has.collections).filter(|item| centre.items.contains_key(*item));
     items.extend(wanted);
-    items.extend(known.filter(|item| !centre.items.contains_key(*item)));
+    let is_partial = |item: &Item| in_step.is_broken_off(item) && listed.items().contains(item);
+    items.extend(known.filter(|item| !centre.items.contains_key(*item) || is_partial(item)));
     items
 }
 
 fn judge(item: &Item, centre: Option<&CentreItem>, in_step: &InStep, is_listed: bool, policy: &RoundPolicy) -> Verdict {
-    if item.kind() == ItemKind::Configuration && !in_step.owns(item) {
-        return judge_foreign(centre, in_step.is_unclaimed(item));
-    }
     match (centre.map(CentreItem::current), in_step.get(item)) {
         (Some(None), _) => Verdict::Done(ItemResult::Unfit),
         (Some(Some(_)), _) if !is_listed => Verdict::Do(Task::Push(Push::new(PushReason::Missing, None))),
@@ -123,11 +133,27 @@ fn judge(item: &Item, centre: Option<&CentreItem>, in_step: &InStep, is_listed: 
         }
         (Some(Some(centre)), _) => Verdict::Do(Task::Check { centre }),
         (None, _) if policy.deletions.is_err() => Verdict::Done(ItemResult::Withheld),
-        (None, in_step) if is_listed => Verdict::Do(Task::Inspect { in_step }),
-        (None, Some(md5)) if item.kind() == ItemKind::Collection => {
-            Verdict::Do(Task::Removal(Removal::of_content(md5)))
+        (None, _) if is_listed => Verdict::Do(Task::Inspect { contents: in_step.contents(item) }),
+        (None, _) if item.kind() == ItemKind::Collection => {
+            Verdict::Do(Task::Removal(Removal::of_content(in_step.contents(item))))
         }
         (None, _) => Verdict::Done(ItemResult::Forgotten),
+    }
+}
+
+/// What is done about a collection that no agent of the site is to have any more. Where its sending broke off, that goes on as
+/// long as the centre has what was sent then.
+fn judge_unwanted(
+    item: &Item,
+    centre: Option<&CentreItem>,
+    in_step: &InStep,
+    is_listed: bool,
+    policy: &RoundPolicy,
+) -> Verdict {
+    let is_another = |current: &Md5Sum| !in_step.contents(item).contains(&current.md5);
+    match centre.and_then(CentreItem::current).filter(is_another) {
+        Some(_) => Verdict::Do(Task::BrokenOff(BrokenOff::new(in_step.contents(item)))),
+        None => judge(item, centre, in_step, is_listed, policy),
     }
 }
 

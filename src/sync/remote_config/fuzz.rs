@@ -58,8 +58,9 @@ pub fn fuzz_config_round(data: &[u8]) {
                 centre.items.insert(item(number), has);
             }
         }
-        match bytes.next() % 3 {
+        match bytes.next() % 4 {
             0 => {}
+            3 => in_step.send(&item(number), Md5Sum::of(&bytes.content()).md5),
             1 if item(number).kind() == ItemKind::Configuration => in_step.own(item(number)),
             _ => in_step.insert(item(number), Md5Sum::of(&bytes.content()).md5),
         }

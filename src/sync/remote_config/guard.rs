@@ -71,7 +71,7 @@ impl Guard {
 
 /// What sites had the same as the centre; what several have counts once.
 fn items<'a>(in_step: impl IntoIterator<Item = &'a InStep>) -> BTreeSet<&'a Item> {
-    in_step.into_iter().flat_map(InStep::iter).map(|(item, _)| item).collect()
+    in_step.into_iter().flat_map(InStep::received).collect()
 }
 
 impl GuardReason {

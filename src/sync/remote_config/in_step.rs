@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Item, ItemKind};
+use super::{Centre, Item, ItemKind};
 use crate::proto::Refusal;
 
 /// Uploads of one configuration that are known: between two of them, the centre has deleted it.
 const MOST_UPLOADS: usize = 16;
+
+/// Contents of one item that the site may have: between two of them, the sending of one has broken off.
+const MOST_SENT: usize = 16;
 
 /// What a site was seen to have the same as the centre, by the content's MD5, and the configurations that it owns: the centre's
 /// go to their owner alone. It survives restarts. Its loss costs comparisons, and of what was edited meanwhile, an operator's
@@ -28,22 +31,69 @@ pub struct InStep {
 /// How one item stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The MD5 of the content that both had, unless the site was sent another since.
-    pub in_step: Option<[u8; 16]>,
+    /// What the site has of the centre's.
+    pub has: SiteHas,
     /// Those of the configuration's contents that were taken up from the site, or may have been: what they ask for is the word
     /// of the site alone.
     pub uploads: BTreeSet<[u8; 16]>,
 }
 
+/// What a site has of an item of the centre's, by the content's MD5.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SiteHas {
+    /// That is not known.
+    #[default]
+    Unknown,
+    /// The content that both had.
+    InStep([u8; 16]),
+    /// One of these, or a part of one: it had it, or was sent it. What is sent is one of them before any of it is at the site,
+    /// until it is whole there.
+    OneOf(BTreeSet<[u8; 16]>),
+}
+
+impl SiteHas {
+    /// The MD5s.
+    fn contents(&self) -> BTreeSet<[u8; 16]> {
+        match self {
+            Self::Unknown => BTreeSet::new(),
+            Self::InStep(md5) => BTreeSet::from([*md5]),
+            Self::OneOf(md5s) => md5s.clone(),
+        }
+    }
+}
+
 impl InStep {
-    /// The MD5 of the content that the site and the centre had.
+    /// The MD5 of the content that the site and the centre had, unless the site was sent another since.
     pub fn get(&self, item: &Item) -> Option<[u8; 16]> {
-        self.items.get(item).and_then(|standing| standing.in_step)
+        match self.items.get(item)?.has {
+            SiteHas::InStep(md5) => Some(md5),
+            SiteHas::Unknown | SiteHas::OneOf(_) => None,
+        }
     }
 
     /// All items that are in step, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&Item, [u8; 16])> + Clone {
-        self.items.iter().filter_map(|(item, standing)| Some((item, standing.in_step?)))
+        self.items.keys().filter_map(|item| Some((item, self.get(item)?)))
+    }
+
+    /// The items that the site has, or may have, from the centre, or had the same, in their order.
+    pub fn received(&self) -> impl Iterator<Item = &Item> + Clone {
+        self.items.iter().filter(|(_, standing)| standing.has != SiteHas::Unknown).map(|(item, _)| item)
+    }
+
+    /// Whether the item is one of those.
+    pub fn has_received(&self, item: &Item) -> bool {
+        self.items.get(item).is_some_and(|standing| standing.has != SiteHas::Unknown)
+    }
+
+    /// The MD5s of the centre's contents of which the site has one, or a part of one, as far as is known.
+    pub(super) fn contents(&self, item: &Item) -> BTreeSet<[u8; 16]> {
+        self.items.get(item).map(|standing| standing.has.contents()).unwrap_or_default()
+    }
+
+    /// Whether the sending of the item has broken off, or is under way.
+    pub(super) fn is_broken_off(&self, item: &Item) -> bool {
+        self.items.get(item).is_some_and(|standing| matches!(standing.has, SiteHas::OneOf(_)))
     }
 
     /// Those and the configurations that the site owns though they are not in step, in their order.
@@ -69,6 +119,14 @@ impl InStep {
     /// The configurations that the site owns.
     pub fn owned(&self) -> impl Iterator<Item = &Item> {
         self.items.keys().filter(|item| item.kind() == ItemKind::Configuration)
+    }
+
+    /// The collections of the centre that the configurations ask for which the site owns. What a configuration asks for as the site
+    /// has uploaded it does not count: else a site would get whatever collection it names.
+    pub fn wanted<'a>(&self, centre: &'a Centre) -> BTreeSet<&'a Item> {
+        let owned = self.owned().filter_map(|item| Some((item, centre.items.get(item)?)));
+        let edited = owned.filter(|(item, has)| !has.content.is_some_and(|content| self.is_upload(item, content.md5)));
+        edited.flat_map(|(_, has)| &has.collections).filter(|item| centre.items.contains_key(*item)).collect()
     }
 
     /// Has the site own the configuration.
@@ -120,30 +178,28 @@ impl InStep {
     pub(super) fn insert(&mut self, item: Item, md5: [u8; 16]) {
         self.refused.remove(&item);
         self.unclaimed.remove(&item);
-        self.items.entry(item).or_default().in_step = Some(md5);
+        self.items.entry(item).or_default().has = SiteHas::InStep(md5);
+    }
+
+    /// This content of it is about to be sent.
+    pub(super) fn send(&mut self, item: &Item, md5: [u8; 16]) {
+        let mut contents = self.contents(item);
+        if contents.len() >= MOST_SENT && !contents.contains(&md5) {
+            contents.pop_first();
+        }
+        contents.insert(md5);
+        self.items.entry(item.clone()).or_default().has = SiteHas::OneOf(contents);
     }
 
     /// Has the site own the configuration, of which it has uploaded this content.
     pub(super) fn own_upload(&mut self, item: Item, md5: [u8; 16]) {
         self.unclaimed.remove(&item);
-        let Standing { in_step, uploads } = self.items.entry(item).or_default();
-        *in_step = None;
+        let Standing { has, uploads } = self.items.entry(item).or_default();
+        *has = SiteHas::Unknown;
         if uploads.len() >= MOST_UPLOADS {
             uploads.pop_first();
         }
         uploads.insert(md5);
-    }
-
-    /// The site has something else than the centre from now on. A configuration is the site's all the same.
-    pub(super) fn fall_out(&mut self, item: &Item) {
-        match item.kind() {
-            ItemKind::Configuration => {
-                if let Some(standing) = self.items.get_mut(item) {
-                    standing.in_step = None;
-                }
-            }
-            ItemKind::Collection => drop(self.items.remove(item)),
-        }
     }
 
     /// Nothing is known of the item any more, and the site does not own it.
@@ -156,7 +212,7 @@ impl InStep {
 
 impl FromIterator<(Item, [u8; 16])> for InStep {
     fn from_iter<I: IntoIterator<Item = (Item, [u8; 16])>>(items: I) -> Self {
-        let in_step = |md5| Standing { in_step: Some(md5), uploads: BTreeSet::new() };
+        let in_step = |md5| Standing { has: SiteHas::InStep(md5), uploads: BTreeSet::new() };
         items.into_iter().map(|(item, md5)| (item, in_step(md5))).collect()
     }
 }

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod agenda;
+mod broken_off;
 mod centre;
 mod comparison;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -34,7 +35,7 @@ pub use comparison::{AtSite, Comparison};
 #[doc(hidden)]
 pub use fuzz::fuzz_config_round;
 pub use guard::{Guard, GuardReason};
-pub use in_step::{InStep, Standing};
+pub use in_step::{InStep, SiteHas, Standing};
 pub use item::{Item, ItemKind};
 pub use listed::Listed;
 pub use md5_file::{md5_text, parse_md5};

@@ -82,6 +82,11 @@ impl Push {
         Some(payload.fingerprint.md5)
     }
 
+    /// The MD5 of the content that it has read.
+    pub(super) fn md5(&self) -> Option<[u8; 16]> {
+        self.payload().map(|payload| payload.fingerprint.md5)
+    }
+
     /// Bytes of the content that it has read.
     pub(super) fn held(&self) -> u64 {
         self.payload().map_or(0, |payload| payload.content.len() as u64)

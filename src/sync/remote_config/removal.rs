@@ -4,19 +4,20 @@
 //! collection, the `.md5` file goes first: without it, no agent fetches the content. Just before the first of them goes, the
 //! centre is asked whether it has neither: what was seen when the round began may be of directories that are others by now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::report::ItemResult;
 use super::step::{CentreStep, ConfigStep, Deletion, Replaces, SiteStep, StepOutcome};
-use super::task::{Md5File, Next, Task};
+use super::task::{Next, Task};
 use super::{Item, ItemKind, Sums};
 use crate::proto::FileName;
 
 /// Which step of it is next.
 #[derive(Debug)]
 pub(super) enum Removal {
-    /// Looks whether the content is still the one that was in step. `md5_file` is to be deleted after it.
-    Compare { in_step: [u8; 16], md5_file: Option<Sums> },
+    /// Looks whether the content is still one of the centre's, by these MD5s. `md5_file` is to be deleted after it.
+    Compare { contents: BTreeSet<[u8; 16]>, md5_file: Option<Sums> },
     /// Looks whether the centre still has neither file.
     Confirm(Deed),
     /// Deletes a file.
@@ -30,8 +31,8 @@ pub(super) enum Removal {
 pub(super) enum Deed {
     /// The content. Then, the `.md5` file.
     Content { content: Sums, md5_file: Option<Sums> },
-    /// The `.md5` file. Then, the content is to be deleted if it has that MD5.
-    Md5 { md5_file: Sums, content: Option<[u8; 16]> },
+    /// The `.md5` file. Then, the content is to be deleted if it has one of those MD5s.
+    Md5 { md5_file: Sums, contents: Option<BTreeSet<[u8; 16]>> },
 }
 
 impl Deed {
@@ -47,27 +48,26 @@ impl Deed {
         let then = |removal| Next::Then(Task::Removal(removal));
         match self {
             Self::Content { md5_file: Some(md5_file), .. } => {
-                then(Removal::Delete(Self::Md5 { md5_file, content: None }))
+                then(Removal::Delete(Self::Md5 { md5_file, contents: None }))
             }
-            Self::Md5 { content: Some(in_step), .. } => then(Removal::of_content(in_step)),
-            Self::Content { md5_file: None, .. } | Self::Md5 { content: None, .. } => Next::Done(ItemResult::Deleted),
+            Self::Md5 { contents: Some(contents), .. } => then(Removal::of_content(contents)),
+            Self::Content { md5_file: None, .. } | Self::Md5 { contents: None, .. } => Next::Done(ItemResult::Deleted),
         }
     }
 }
 
 impl Removal {
-    /// Of an item of which the site has this `.md5` file, which is the one that was in step.
-    pub(super) fn new(kind: ItemKind, at_site: Md5File) -> Self {
-        let Md5File { md5, file } = at_site;
+    /// Of an item of which the site has this `.md5` file, which is the centre's, as is one of the contents with these MD5s.
+    pub(super) fn new(kind: ItemKind, md5_file: Sums, contents: BTreeSet<[u8; 16]>) -> Self {
         match kind {
-            ItemKind::Configuration => Self::Compare { in_step: md5, md5_file: Some(file) },
-            ItemKind::Collection => Self::Confirm(Deed::Md5 { md5_file: file, content: Some(md5) }),
+            ItemKind::Configuration => Self::Compare { contents, md5_file: Some(md5_file) },
+            ItemKind::Collection => Self::Confirm(Deed::Md5 { md5_file, contents: Some(contents) }),
         }
     }
 
     /// Of a collection whose `.md5` file is gone.
-    pub(super) fn of_content(in_step: [u8; 16]) -> Self {
-        Self::Compare { in_step, md5_file: None }
+    pub(super) fn of_content(contents: BTreeSet<[u8; 16]>) -> Self {
+        Self::Compare { contents, md5_file: None }
     }
 
     pub(super) fn step(&self, item: &Item) -> ConfigStep {
@@ -95,13 +95,13 @@ impl Removal {
     pub(super) fn after(self, outcome: StepOutcome, item: &Item) -> Next {
         let then = |removal| Next::Then(Task::Removal(removal));
         match (self, outcome) {
-            (Self::Compare { in_step, md5_file }, StepOutcome::Compared(Some(content)))
-                if content.md5.md5 == in_step =>
+            (Self::Compare { contents, md5_file }, StepOutcome::Compared(Some(content)))
+                if contents.contains(&content.md5.md5) =>
             {
                 then(Self::Confirm(Deed::Content { content, md5_file }))
             }
             (Self::Compare { md5_file: Some(md5_file), .. }, StepOutcome::Compared(None)) => {
-                then(Self::Confirm(Deed::Md5 { md5_file, content: None }))
+                then(Self::Confirm(Deed::Md5 { md5_file, contents: None }))
             }
             // What was in step is gone; another content without an `.md5` file is nothing to an agent.
             (Self::Compare { md5_file: None, .. }, StepOutcome::Compared(_)) => Next::Done(ItemResult::Deleted),

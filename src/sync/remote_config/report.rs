@@ -16,7 +16,8 @@ pub struct ConfigReport {
     pub pushed: Named<Pushed>,
     /// Published at the centre.
     pub taken_up: Named<Item>,
-    /// Deleted at the site, as they were at the centre.
+    /// Deleted at the site, as they were at the centre; or the `.md5` files of collections that no agent of the site is to
+    /// have any more, as agents would have got parts of them.
     pub deleted: Named<Item>,
     /// Missing at the centre, and not deleted at the site because of the [`Guard`](super::Guard).
     pub withheld: Named<Item>,
@@ -106,8 +107,12 @@ pub(super) enum ItemResult {
     Pushed([u8; 16], PushReason),
     TakenUp([u8; 16]),
     Deleted,
+    /// The `.md5` file of a collection that is not whole is deleted.
+    Withdrawn,
     /// Neither side has it any more, or the site has another one that is not to be touched.
     Forgotten,
+    /// The site has the content of this MD5 whole, and is to have no other.
+    Whole([u8; 16]),
     Withheld,
     Unfit,
     Waiting,
@@ -135,8 +140,8 @@ impl ConfigReport {
             ItemResult::InStep(_) => self.in_step += 1,
             ItemResult::Pushed(_, reason) => self.pushed.push(Pushed { item, reason }, most),
             ItemResult::TakenUp(_) => self.taken_up.push(item, most),
-            ItemResult::Deleted => self.deleted.push(item, most),
-            ItemResult::Forgotten => {}
+            ItemResult::Deleted | ItemResult::Withdrawn => self.deleted.push(item, most),
+            ItemResult::Forgotten | ItemResult::Whole(_) => {}
             ItemResult::Withheld => self.withheld.push(item, most),
             ItemResult::Unfit => self.unfit.push(item, most),
             ItemResult::Waiting => self.waiting.push(item, usize::MAX),

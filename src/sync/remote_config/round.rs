@@ -10,6 +10,8 @@
 //!              │ nor has it what was in step
 //!              └─────────► Compare content ──► Delete content, Delete md5 ────────────► deleted
 //! ```
+//! What is sent counts as what the site may have, from before any of it is sent until it is all there. So what a round that broke
+//! off has left half there is gone on with, or deleted, also where the centre wants something else by then.
 //!
 //! All of that is of items that the site owns, and of the collections that those ask for. Of a configuration that it does not
 //! own, the centre is asked first who does ([`adoption`](super::adoption)).
@@ -31,10 +33,10 @@ use super::agenda::{Agenda, Part};
 use super::guard::GuardReason;
 use super::push::Push;
 use super::report::{ConfigReport, EndedEarly, ItemResult, Owner};
-use super::step::{ConfigStep, SiteStep, StepId, StepOutcome, Steps};
+use super::step::{CentreStep, ConfigStep, SiteStep, StepId, StepOutcome, Steps};
 use super::task::{Next, Task};
 use super::working::{Active, Working};
-use super::{Centre, CentreItem, InStep, Item, Listed};
+use super::{Centre, CentreItem, InStep, Item, ItemKind, Listed};
 
 /// How a round goes.
 #[derive(Clone, Debug)]
@@ -117,6 +119,7 @@ impl ConfigRound {
     fn begin_task(&mut self, working: &mut Working) -> Option<(StepId, ConfigStep)> {
         loop {
             if let Some(begun) = working.begin() {
+                self.note_begun(&begun.1);
                 return Some(begun);
             }
             if !working.has_place() || !self.begin_item(working) {
@@ -174,12 +177,24 @@ impl ConfigRound {
         }
     }
 
+    /// What a step makes of what is in step, before it is carried out. A collection counts as sent before it is read, so that
+    /// this can be saved before any of it is at the site.
+    fn note_begun(&mut self, step: &ConfigStep) {
+        if let ConfigStep::Ask(CentreStep::Read { item }) = step
+            && item.kind() == ItemKind::Collection
+            && let Some(centre) = self.centre.items.get(item).and_then(CentreItem::current)
+        {
+            self.in_step.send(item, centre.md5);
+        }
+    }
+
     /// What a step's outcome makes of what is in step, whatever comes next.
     fn note(&mut self, item: &Item, task: &Task, outcome: &StepOutcome) {
-        // From now on the site has something else, until all is sent. What was only looked at, or refused, stays in step: else
-        // its deletion at the centre would be taken for a site's upload.
-        if let (Task::Push(_), StepOutcome::Stored(Ok(_))) = (task, outcome) {
-            self.in_step.fall_out(item);
+        if let (Task::Push(Push::Read { .. }), StepOutcome::Read(Some((content, fingerprint)))) = (task, outcome)
+            && item.kind() == ItemKind::Configuration
+            && !content.is_empty()
+        {
+            self.in_step.send(item, fingerprint.md5);
         }
         if let (Task::Adoption(adoption), StepOutcome::Claimed(Ok(()))) = (task, outcome) {
             match adoption {
@@ -202,9 +217,17 @@ impl ConfigRound {
         {
             return Some(ItemResult::Refused(refusal.clone()));
         }
+        // A collection that has become another since the round began does not count as sent.
+        if let Task::Push(push) = task
+            && item.kind() == ItemKind::Collection
+            && push.md5().is_some_and(|md5| !self.in_step.contents(item).contains(&md5))
+        {
+            return Some(ItemResult::Waiting);
+        }
         let allowance = &mut self.policy.allowance;
         let is_let = match task {
-            Task::Inspect { in_step: None } | Task::TakeUp { .. } => allowance.items > 0,
+            Task::Inspect { contents } if contents.is_empty() => allowance.items > 0,
+            Task::TakeUp { .. } => allowance.items > 0,
             Task::Adoption(Adoption::ClaimUpload { content, .. }) => allowance.take(content.len() as u64),
             _ => true,
         };
@@ -216,14 +239,18 @@ impl ConfigRound {
 
     fn settle(&mut self, item: Item, result: ItemResult) {
         match result {
-            ItemResult::InStep(md5) | ItemResult::Pushed(md5, _) | ItemResult::TakenUp(md5) => {
+            ItemResult::InStep(md5)
+            | ItemResult::Pushed(md5, _)
+            | ItemResult::TakenUp(md5)
+            | ItemResult::Whole(md5) => {
                 self.in_step.insert(item.clone(), md5);
             }
             ItemResult::Foreign(Owner::Nobody) => self.in_step.leave_unclaimed(item.clone()),
             ItemResult::Deleted | ItemResult::Forgotten | ItemResult::Foreign(Owner::Site(_)) => {
                 self.in_step.remove(&item);
             }
-            ItemResult::Withheld
+            ItemResult::Withdrawn
+            | ItemResult::Withheld
             | ItemResult::Unfit
             | ItemResult::Waiting
             | ItemResult::Beyond

@@ -1,9 +1,11 @@
 //! What is done about one item.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::adoption::Adoption;
-use super::md5_file::parse_md5;
+use super::broken_off::BrokenOff;
+use super::md5_file::{md5_text, parse_md5};
 use super::push::Push;
 use super::removal::Removal;
 use super::report::{EndedEarly, ItemResult, PushReason};
@@ -22,14 +24,17 @@ pub(super) enum Task {
     CheckContent { centre: Md5Sum, at_site: Md5File },
     /// Sends it to the site.
     Push(Push),
-    /// Fetches the site's `.md5` file of what the centre lacks: was it in step, it is to be deleted.
-    Inspect { in_step: Option<[u8; 16]> },
+    /// Fetches the site's `.md5` file of what the centre lacks: is it the centre's, whose contents had these MD5s, it is to be
+    /// deleted.
+    Inspect { contents: BTreeSet<[u8; 16]> },
     /// Fetches the content of an agent's upload.
     TakeUp { md5: [u8; 16] },
     /// Publishes it at the centre.
     Publish { content: Arc<[u8]>, md5: [u8; 16] },
     /// Deletes it at the site.
     Removal(Removal),
+    /// Sees that agents get no part of it.
+    BrokenOff(BrokenOff),
 }
 
 /// A site's `.md5` file.
@@ -64,6 +69,7 @@ impl Task {
             Self::Adoption(adoption) => return adoption.step(item),
             Self::Push(push) => return push.step(item),
             Self::Removal(removal) => return removal.step(item),
+            Self::BrokenOff(broken_off) => return broken_off.step(item),
         })
     }
 
@@ -80,9 +86,7 @@ impl Task {
             (Self::CheckContent { at_site, .. }, StepOutcome::Compared(_)) => {
                 Next::Then(Self::Push(Push::new(PushReason::OtherContent, Some(at_site))))
             }
-            (Self::Inspect { in_step }, StepOutcome::Fetched(file)) => {
-                inspect(kind, in_step, Md5File::read(file.as_deref()))
-            }
+            (Self::Inspect { contents }, StepOutcome::Fetched(Some(file))) => inspect(kind, contents, &file),
             (Self::TakeUp { md5 }, StepOutcome::Fetched(Some(content)))
                 if !content.is_empty() && Md5Sum::of(&content).md5 == md5 =>
             {
@@ -93,6 +97,7 @@ impl Task {
             (Self::Adoption(adoption), outcome) => adoption.after(outcome),
             (Self::Push(push), outcome) => push.after(outcome, kind),
             (Self::Removal(removal), outcome) => removal.after(outcome, item),
+            (Self::BrokenOff(broken_off), outcome) => broken_off.after(outcome),
             _ => Next::Done(ItemResult::Waiting),
         }
     }
@@ -129,6 +134,7 @@ impl Task {
             Self::Push(push) => push.expected(),
             Self::Publish { md5, .. } => Some(ItemResult::TakenUp(*md5)),
             Self::Removal(removal) => removal.expected(),
+            Self::BrokenOff(broken_off) => broken_off.expected(),
         }
     }
 }
@@ -140,10 +146,16 @@ fn check(centre: Md5Sum, at_site: Option<Md5File>) -> Task {
     }
 }
 
-fn inspect(kind: ItemKind, in_step: Option<[u8; 16]>, at_site: Option<Md5File>) -> Next {
+fn inspect(kind: ItemKind, contents: BTreeSet<[u8; 16]>, file: &[u8]) -> Next {
+    let at_site = Md5File::read(Some(file));
+    let is_the_centre_s = match at_site {
+        Some(at_site) => contents.contains(&at_site.md5),
+        // Its sending has broken off.
+        None => contents.iter().any(|md5| md5_text(*md5).as_bytes().starts_with(file)),
+    };
     match at_site {
+        _ if is_the_centre_s => Next::Then(Task::Removal(Removal::new(kind, Sums::of(file), contents))),
         None => Next::Done(ItemResult::Waiting),
-        Some(at_site) if in_step == Some(at_site.md5) => Next::Then(Task::Removal(Removal::new(kind, at_site))),
         Some(at_site) => match kind {
             ItemKind::Configuration => Next::Then(Task::TakeUp { md5: at_site.md5 }),
             ItemKind::Collection => Next::Done(ItemResult::Forgotten),

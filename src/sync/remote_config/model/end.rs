@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::super::{ConfigReport, ConfigStep, EndedEarly, Item, ItemKind, Mode, Owner, SiteStep};
-use super::agent::Since;
+use super::agent::{Collection, Since};
 use super::directory::collections;
 use super::place::{Course, Ended, Place};
-use super::world::{STUCK, World};
+use super::world::{FORGOTTEN, HALF, STUCK, WITHDRAWN, World};
 use crate::proto::Md5Sum;
 
 /// Rounds in which everything has its turn, and once more, where there were other things to do.
@@ -97,14 +97,15 @@ impl World {
 
     /// The site has what the centre has, and its agents have it.
     fn check_same(&mut self, place: usize, report: &ConfigReport) {
-        let mut stuck = 0;
+        let mut exempt = Vec::new();
         let Place { site, agents, in_step, .. } = &self.places[place];
         let directory = &self.console.directory;
-        for item in self.items(place) {
-            if let Some(content) = directory.current(&item) {
-                assert_eq!(site.pair(&item), Some(content), "{item} is another one at site {place}");
+        let items = self.items(place);
+        for item in &items {
+            if let Some(content) = directory.current(item) {
+                assert_eq!(site.pair(item), Some(content), "{item} is another one at site {place}");
             } else if item.kind() == ItemKind::Configuration {
-                let is_reported = report.unfit.first.contains(&item) || report.waiting.first.contains(&item);
+                let is_reported = report.unfit.first.contains(item) || report.waiting.first.contains(item);
                 assert!(is_reported, "{item} was not taken up");
             }
         }
@@ -122,23 +123,37 @@ impl World {
             if directory.look(&agent.item).is_none() {
                 // It has sent the one file, then both were deleted, or the site emptied, then it has sent the other.
                 assert!(report.waiting.first.contains(&agent.item), "the centre lacks {}", agent.item);
-                stuck += 1;
+                exempt.push(STUCK);
             }
             if let Some(content) = directory.current(&agent.item) {
                 assert_eq!(agent.configuration, content, "{} has another one", agent.item);
             }
             for item in collections(&agent.configuration) {
-                let (Some(_), Some(has)) = (directory.current(&item), agent.collections.get(&item)) else {
-                    continue;
-                };
-                // An agent that takes a collection while it is replaced may have what is half there for the old one, to
-                // which the centre must not go back.
-                let is_right = Md5Sum::of(&has.content).md5 == has.md5;
-                let is_exempt = self.goes_back || has.since == Since::Emptied;
-                assert!(is_right || is_exempt, "{item} is wrong for good");
+                if let (Some(_), Some(has)) = (directory.current(&item), agent.collections.get(&item)) {
+                    exempt.extend(self.check_collection(place, &item, has, items.contains(&item)));
+                }
             }
         }
-        self.tally.add(STUCK, stuck);
+        for what in exempt {
+            self.tally.add(what, 1);
+        }
+    }
+
+    /// An agent has the collection whole, unless it could not: why. `is_wanted`: an agent of the site is to have it.
+    fn check_collection(&self, place: usize, item: &Item, has: &Collection, is_wanted: bool) -> Option<&'static str> {
+        // An agent that takes a collection while it is replaced may have what is half there for the old one, to which the
+        // centre must not go back.
+        if Md5Sum::of(&has.content).md5 == has.md5 || self.goes_back {
+            return None;
+        }
+        let Place { site, forgotten, .. } = &self.places[place];
+        if has.since == Since::Emptied && !site.is_extended && self.oracle.is_half(item, has) {
+            return Some(HALF);
+        }
+        assert!(!is_wanted, "{item} is wrong for good");
+        // It asks for it by its own word alone.
+        assert!(site.md5(item).is_none() || forgotten.contains(item), "{item} is wrong for good, and not to be had");
+        Some(if site.md5(item).is_none() { WITHDRAWN } else { FORGOTTEN })
     }
 
     /// A round without anything to do has its price and no more, and all items have their turn.

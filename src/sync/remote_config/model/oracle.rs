@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::{
-    Centre, CentreStep, ConfigStep, InStep, Item, ItemKind, Mode, RoundPolicy, SiteStep, Sums, parse_md5,
+    Centre, CentreStep, ConfigStep, InStep, Item, ItemKind, Mode, RoundPolicy, SiteStep, Sums, md5_text, parse_md5,
 };
+use super::agent::Collection;
 use super::directory::{is_md5_file, item};
 use super::site::Site;
 use crate::proto::Md5Sum;
@@ -44,6 +45,12 @@ impl Oracle {
         self.at_centre.entry(item.clone()).or_default().insert(content.to_vec());
     }
 
+    /// Whether the agent has half of what was once at the centre, with the MD5 of the whole.
+    pub(super) fn is_half(&self, item: &Item, has: &Collection) -> bool {
+        let is_half = |whole: &[u8]| Md5Sum::of(whole).md5 == has.md5 && has.content == whole[..whole.len() / 2];
+        self.was_at_centre(item, is_half)
+    }
+
     fn was_at_centre(&self, item: &Item, is_it: impl Fn(&[u8]) -> bool) -> bool {
         self.at_centre.get(item).is_some_and(|contents| contents.iter().any(|content| is_it(content)))
     }
@@ -64,7 +71,9 @@ impl Oracle {
             ConfigStep::Do(step @ SiteStep::Store { .. }) if taken == Some(step) => true,
             ConfigStep::Do(SiteStep::Store { name, body, .. }) => {
                 self.check_store(&name.to_string(), body, site);
-                self.check_entitled(&item(&name.to_string()), given, is_owner);
+                let is_md5 = is_md5_file(&name.to_string());
+                let md5 = if is_md5 { parse_md5(body) } else { Some(Md5Sum::of(body).md5) };
+                self.check_entitled(&item(&name.to_string()), md5.unwrap(), given, is_owner);
                 true
             }
             ConfigStep::Do(SiteStep::Delete { name, expected }) => {
@@ -95,8 +104,9 @@ impl Oracle {
         assert!(!is_change || given.policy.mode == Mode::Apply, "a dry run changes something: {step:?}");
     }
 
-    /// Configurations go to their owner alone; collections where one that it owns asks for them by the console's word.
-    fn check_entitled(&self, item: &Item, given: &Given, is_owner: impl Fn(&Item) -> bool) {
+    /// Configurations go to their owner alone; collections where one that it owns asks for them by the console's word, or did when
+    /// the sending of this content was begun.
+    fn check_entitled(&self, item: &Item, md5: [u8; 16], given: &Given, is_owner: impl Fn(&Item) -> bool) {
         match item.kind() {
             ItemKind::Configuration => assert!(is_owner(item), "{item} goes to a site that does not own it"),
             ItemKind::Collection => {
@@ -107,7 +117,7 @@ impl Oracle {
                             || has.content.is_some_and(|content| self.by_console.contains(&content.md5)))
                 });
                 assert!(
-                    is_asked_for || !self.knows_all_words,
+                    is_asked_for || given.in_step.contents(item).contains(&md5) || !self.knows_all_words,
                     "{item} goes to a site to which the console did not give it"
                 );
             }
@@ -148,11 +158,13 @@ fn check_delete(name: &str, site: &Site, given: &Given, is_expected: bool) {
         return;
     }
     assert_eq!(given.policy.deletions, Ok(()), "{name} is deleted while the guard holds");
-    let in_step = given.in_step.get(&item);
-    assert!(in_step.is_some(), "{name} is deleted, which was not in step");
-    let content = site.content(&item).map(|content| Md5Sum::of(content).md5);
-    let at_site = if is_md5_file(name) { site.md5(&item) } else { content };
+    let contents = given.in_step.contents(&item);
+    assert!(!contents.is_empty(), "{name} is deleted, which was not in step");
     let is_fetched = item.kind() == ItemKind::Collection && !is_md5_file(name) && site.md5(&item).is_some();
     assert!(!is_fetched, "{name} is deleted, which agents may be about to fetch");
-    assert!(!is_expected || at_site == in_step, "{name} is deleted, which is another one by now");
+    let is_ours = |bytes: &[u8]| {
+        let is_md5_ours = || contents.iter().any(|md5| md5_text(*md5).as_bytes().starts_with(bytes));
+        if is_md5_file(name) { is_md5_ours() } else { contents.contains(&Md5Sum::of(bytes).md5) }
+    };
+    assert!(!is_expected || site.get(name).is_some_and(is_ours), "{name} is deleted, which is another one by now");
 }

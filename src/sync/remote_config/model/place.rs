@@ -1,6 +1,6 @@
 //! A site, its agents, and the rounds at it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::{
@@ -27,6 +27,8 @@ pub(super) struct Place {
     pub(super) in_step: InStep,
     /// As it is in the state directory.
     pub(super) saved: InStep,
+    /// Collections that were not whole at the site when it was forgotten what it had, and are not.
+    pub(super) forgotten: BTreeSet<Item>,
     pub(super) active: Option<Active>,
 }
 
@@ -74,6 +76,7 @@ impl Place {
             agents: Vec::new(),
             in_step: InStep::default(),
             saved: InStep::default(),
+            forgotten: BTreeSet::new(),
             active: None,
         }
     }
@@ -137,8 +140,8 @@ impl Place {
         let (id, step) = active.asked.take()?;
         let is_owner = |item: &Item| owners.owner(item) == Some(&self.name);
         oracle.check(&ConfigStep::Ask(step.clone()), &active.steps, None, &self.site, &active.given, is_owner);
-        if let CentreStep::Read { .. } = step
-            && std::mem::take(&mut active.has_claimed)
+        if let CentreStep::Read { item } = &step
+            && (std::mem::take(&mut active.has_claimed) || item.kind() == ItemKind::Collection)
         {
             self.saved = active.round.in_step();
             active.unsaved_uploads.clear();
@@ -170,6 +173,7 @@ impl Place {
         let (steps, given) = (&active.steps, &active.given);
         oracle.check(&ConfigStep::Do(step.clone()), steps, active.taken.as_ref(), &self.site, given, is_owner);
         let outcome = active.at_site(&step, &mut self.site, course)?;
+        self.forgotten.retain(|item| self.site.pair(item).is_none());
         active.under_way.pop_front();
         active.is_half_stored = false;
         active.taken = None;
@@ -229,6 +233,7 @@ impl Place {
         oracle.by_console.extend(self.active.take().into_iter().flat_map(|active| active.unsaved_uploads));
         if is_state_lost {
             self.saved = InStep::default();
+            self.forgotten.extend(self.site.partial_collections());
         }
         self.in_step = self.saved.standings().map(|(item, standing)| (item.clone(), standing.clone())).collect();
     }

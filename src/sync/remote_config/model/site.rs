@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::{Deletion, Item, Listed, Replaces, SiteStep, StepOutcome, Stored, Sums, parse_md5};
+use super::super::{Deletion, Item, ItemKind, Listed, Replaces, SiteStep, StepOutcome, Stored, Sums, parse_md5};
 use crate::proto::{FileName, Md5Sum, Refusal};
 
 /// A site's server: stock, or one of ours.
@@ -108,6 +108,13 @@ impl Site {
     /// The content, where its `.md5` file fits it.
     pub(in super::super) fn pair(&self, item: &Item) -> Option<&[u8]> {
         self.content(item).filter(|content| self.md5(item) == Some(Md5Sum::of(content).md5))
+    }
+
+    /// Those that agents may fetch, but not whole.
+    pub(super) fn partial_collections(&self) -> Vec<Item> {
+        let items = self.list().items().clone();
+        let is_partial = |item: &Item| item.kind() == ItemKind::Collection && self.pair(item).is_none();
+        items.into_iter().filter(is_partial).collect()
     }
 
     pub(in super::super) fn carry_out(&mut self, step: &SiteStep) -> StepOutcome {

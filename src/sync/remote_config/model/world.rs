@@ -14,8 +14,22 @@ use crate::proto::Md5Sum;
 /// Happenings until nobody changes anything any more.
 const HAPPENINGS: usize = 500;
 
-/// What comes about in one of some hundred lives.
+/// What comes about in one of some hundred lives: an agent's upload is half there, and its other half was deleted.
 pub(super) const STUCK: &str = "stuck at a site";
+
+/// What comes about in one of some thousand lives: a stock site was emptied between an agent's two requests for a collection, and
+/// the agent has half of what came then.
+pub(super) const HALF: &str = "half of a collection";
+
+/// The same: the sending of a collection broke off, and it was forgotten what its site had. An agent has what there is of it.
+pub(super) const FORGOTTEN: &str = "part of a forgotten collection";
+
+/// The same: the sending of a collection broke off, and the site is not to have the one that the centre has by now. An agent has
+/// what there was of it.
+pub(super) const WITHDRAWN: &str = "part of a withdrawn collection";
+
+/// What is rare.
+const RARE: [&str; 4] = [STUCK, HALF, FORGOTTEN, WITHDRAWN];
 
 /// Agents' names.
 const NAMES: usize = 8;
@@ -80,6 +94,9 @@ impl World {
         }
         self.settle();
         self.tally.add("restored", self.oracle.restored);
+        for what in RARE {
+            self.tally.add(what, 0);
+        }
         std::mem::take(&mut self.tally)
     }
 
@@ -344,6 +361,6 @@ impl Tally {
 
     /// Whether all of it has come about, but for what is rare.
     pub(super) fn is_full(&self) -> bool {
-        self.0.iter().all(|(what, count)| *count > 0 || *what == STUCK)
+        self.0.iter().all(|(what, count)| *count > 0 || RARE.contains(what))
     }
 }

@@ -1,6 +1,7 @@
 //! Each rule of a round, at a site and a centre that nobody else changes, or where one thing changes amid a round.
 
 mod adoption;
+mod broken_off;
 mod push;
 mod removal;
 mod take_up;

@@ -17,8 +17,7 @@ fn the_centre_wins() {
 #[test]
 fn what_is_the_same_already_is_compared_once() {
     let mut scene = Scene::new();
-    scene.both(&agent(1), b"same");
-    scene.in_step.fall_out(&agent(1));
+    scene.edited(&agent(1), b"same", b"same");
     let (steps, report) = scene.run();
     assert_eq!(steps, ["list", "fetch md5", "compare conf"]);
     assert_eq!(report, ConfigReport { in_step: 1, ..ConfigReport::default() });
