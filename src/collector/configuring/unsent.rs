@@ -1,9 +1,9 @@
 //! What of the centre's configuration waits to be sent to a site, and since when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::sync::remote_config::{Centre, InStep, Item};
+use crate::sync::remote_config::{Centre, InStep, Item, ItemKind};
 
 /// Items of which the centre has something else than the site had when both were the same, by when that was seen.
 #[derive(Debug, Default)]
@@ -18,14 +18,16 @@ impl Unsent {
         centre: &Centre,
         now: Instant,
     ) {
-        for item in items.filter(|item| waits(item, in_step, centre)) {
+        let wanted = in_step.wanted(centre);
+        for item in items.filter(|item| waits(item, in_step, centre, &wanted)) {
             self.0.entry(item.clone()).or_insert(now);
         }
     }
 
     /// A round that began at `since` with this `centre` has ended. What became another meanwhile still waits.
     pub(super) fn sent(&mut self, in_step: &InStep, centre: &Centre, since: Instant) {
-        self.0.retain(|item, seen| *seen > since || waits(item, in_step, centre));
+        let wanted = in_step.wanted(centre);
+        self.0.retain(|item, seen| *seen > since || waits(item, in_step, centre, &wanted));
     }
 
     /// How many there are, and since when the first of them waits.
@@ -34,11 +36,13 @@ impl Unsent {
     }
 }
 
-/// Whether the site is to be sent this, or to let it go. What does not fit its MD5, as while somebody edits, is not.
-fn waits(item: &Item, in_step: &InStep, centre: &Centre) -> bool {
+/// Whether the site is to be sent this, or to let it go. What does not fit its MD5, as while somebody edits, is not, nor is a
+/// collection that is not `wanted`.
+fn waits(item: &Item, in_step: &InStep, centre: &Centre, wanted: &BTreeSet<&Item>) -> bool {
     match centre.items.get(item) {
+        Some(_) if item.kind() == ItemKind::Collection && !wanted.contains(item) => false,
         Some(has) => has.current().is_some_and(|current| in_step.get(item) != Some(current.md5)),
-        None => in_step.get(item).is_some(),
+        None => in_step.has_received(item),
     }
 }
 
@@ -52,7 +56,7 @@ mod tests {
     use crate::sync::remote_config::CentreItem;
 
     fn item(name: &str) -> Item {
-        Item::collection(name).unwrap()
+        Item::named(name)
     }
 
     /// A centre with items of these contents; one of another MD5 than its file says where it is 0.
@@ -89,5 +93,24 @@ mod tests {
         assert_eq!(unsent.known(), (2, Some(at(10))), "gone and b");
         unsent.sent(&in_step(&[("b", 3)]), &centre(&[("b", 3)]), at(40));
         assert_eq!(unsent.known(), (0, None));
+    }
+    #[test]
+    fn a_collection_waits_while_a_configuration_asks_for_it() {
+        let (now, collection) = (Instant::now(), Item::collection("fc_1").unwrap());
+        let known: InStep = [item("a"), collection.clone()].into_iter().map(|item| (item, [1; 16])).collect();
+        for is_wanted in [true, false] {
+            let mut edited = centre(&[("a", 1), ("fc_1", 2)]);
+            let has = edited.items.remove(&item("fc_1")).unwrap();
+            edited.items.insert(collection.clone(), has);
+            if is_wanted {
+                edited.items.get_mut(&item("a")).unwrap().collections.insert(collection.clone());
+            }
+            let mut unsent = Unsent::default();
+            unsent.changed([&collection].into_iter(), &known, &edited, now);
+            assert_eq!(unsent.known().0, usize::from(is_wanted));
+        }
+        let mut unsent = Unsent(BTreeMap::from([(collection, now)]));
+        unsent.sent(&known, &centre(&[("a", 1)]), now);
+        assert_eq!(unsent.known().0, 1, "it is missing here");
     }
 }
