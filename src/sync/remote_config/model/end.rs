@@ -45,6 +45,7 @@ impl World {
             } else {
                 if site.may_overwrite {
                     self.check_same(place, &ended.report);
+                    self.check_whole(place);
                 }
                 self.check_idle(place);
             }
@@ -136,6 +137,16 @@ impl World {
         }
         for what in exempt {
             self.tally.add(what, 1);
+        }
+    }
+
+    /// Agents get no part of a collection, unless it was forgotten what the site had, or the centre's does not fit its MD5.
+    fn check_whole(&self, place: usize) {
+        let Place { site, forgotten, .. } = &self.places[place];
+        let directory = &self.console.directory;
+        for item in site.partial_collections() {
+            let is_unfit = directory.look(&item).is_some() && directory.current(&item).is_none();
+            assert!(forgotten.contains(&item) || is_unfit, "{item} is at site {place}, and not whole");
         }
     }
 

@@ -113,8 +113,9 @@ impl Site {
     /// Those that agents may fetch, but not whole.
     pub(super) fn partial_collections(&self) -> Vec<Item> {
         let items = self.list().items().clone();
-        let is_partial = |item: &Item| item.kind() == ItemKind::Collection && self.pair(item).is_none();
-        items.into_iter().filter(is_partial).collect()
+        let is_collection = |item: &Item| item.kind() == ItemKind::Collection;
+        let is_partial = |item: &Item| self.content(item).is_some() && self.pair(item).is_none();
+        items.into_iter().filter(is_collection).filter(is_partial).collect()
     }
 
     pub(in super::super) fn carry_out(&mut self, step: &SiteStep) -> StepOutcome {
