@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::Quoted;
 
@@ -24,9 +25,9 @@ pub(crate) const SERVER_STAGING: &str = ".tentacle-server";
 
 /// A file name that is safe to send to a Tentacle server and to store in one directory.
 ///
-/// Names are bytes: stock passes on what the agent chose, in whatever encoding.
+/// Names are bytes: stock passes on what the agent chose, in whatever encoding. Clones share them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileName(Box<[u8]>);
+pub struct FileName(Arc<[u8]>);
 
 impl FileName {
     /// Checks `bytes` against the protocol's rules and ours.

@@ -1,7 +1,9 @@
 //! The identities of staging areas and of the files in them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
+
+use arrayvec::ArrayString;
 
 use super::setup::random;
 
@@ -22,6 +24,18 @@ pub(crate) struct StageId {
     pub(in crate::store) session: u64,
     pub(in crate::store) number: u64,
 }
+
+impl StageId {
+    /// The staged file's name.
+    pub(in crate::store) fn file_name(self) -> ArrayString<LONGEST> {
+        let mut name = ArrayString::new();
+        write!(name, "{self}").expect("the longest has as many bytes");
+        name
+    }
+}
+
+/// Bytes of the longest name of a staged file.
+const LONGEST: usize = "0123456789abcdef-18446744073709551615".len();
 
 impl fmt::Display for SpoolId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,7 +66,7 @@ impl FromStr for StageId {
         let number = number.parse().map_err(|_| Malformed)?;
         let id = Self { session, number };
         // One spelling each: a file called `…-007` is none of ours.
-        if id.to_string() == text { Ok(id) } else { Err(Malformed) }
+        if id.file_name().as_str() == text { Ok(id) } else { Err(Malformed) }
     }
 }
 

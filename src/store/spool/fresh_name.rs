@@ -9,10 +9,9 @@ use crate::proto::FileName;
 pub(super) fn fresh_names(name: &FileName) -> impl Iterator<Item = FileName> {
     let (head, tail) = split(name.as_bytes());
     let separator: &[u8] = if tail.serial { b"" } else { b"." };
-    let (head, extension) = (head.to_vec(), tail.extension.to_vec());
     (1..=TRIES).filter_map(move |attempt| {
         let number = format!("{attempt:02}");
-        FileName::new(&[&head, separator, number.as_bytes(), &extension].concat()).ok()
+        FileName::new(&[head, separator, number.as_bytes(), tail.extension].concat()).ok()
     })
 }
 

@@ -20,11 +20,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fmt;
-use std::io::Write;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use arrayvec::ArrayString;
 
 use super::held_files::HeldFiles;
 use crate::proto::extension::ContentHash;
@@ -81,7 +83,7 @@ impl Record {
     /// The record of a line, without its line feed; `None` if it is none.
     pub(in crate::store) fn decode(line: &[u8]) -> Option<Self> {
         let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
-        if sum != checksum(text.as_bytes()) {
+        if sum != checksum(text.as_bytes()).as_str() {
             return None;
         }
         let mut fields = text.split(' ');
@@ -304,9 +306,11 @@ pub fn fuzz_journal(data: &[u8]) {
     }
 }
 
-fn checksum(text: &[u8]) -> String {
+fn checksum(text: &[u8]) -> ArrayString<CHECKSUM> {
     let [first @ .., _, _, _, _, _, _, _, _] = Md5Sum::of(text).md5;
-    format!("{:0CHECKSUM$x}", u64::from_be_bytes(first))
+    let mut sum = ArrayString::new();
+    write!(sum, "{:0CHECKSUM$x}", u64::from_be_bytes(first)).expect("it has as many digits");
+    sum
 }
 
 fn spool_id<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<SpoolId> {

@@ -22,12 +22,12 @@ use crate::store::fs::source::Identity;
 impl SpoolDir {
     /// Where a staged file is, for messages.
     pub(in crate::store) fn staged_path(&self, stage: StageId) -> PathBuf {
-        self.staging_path.join(stage.to_string())
+        self.staging_path.join(stage.file_name().as_str())
     }
 
     /// An error if a staged file is not in its place.
     pub(in crate::store) fn check_staged(&self, stage: StageId) -> Result<(), StoreError> {
-        let found = fs::statat(&self.staging, stage.to_string(), AtFlags::SYMLINK_NOFOLLOW);
+        let found = fs::statat(&self.staging, stage.file_name().as_str(), AtFlags::SYMLINK_NOFOLLOW);
         found.map(drop).map_err(|errno| StoreError::io("commit", &self.staged_path(stage))(errno))
     }
 
@@ -36,7 +36,7 @@ impl SpoolDir {
         let stage = StageId { session: self.session, number: self.next.fetch_add(1, Ordering::Relaxed) };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let failed = |errno: Errno| StoreError::io("create", &self.staged_path(stage))(errno);
-        let file = fs::openat(&self.staging, stage.to_string(), flags, self.mode).map_err(failed)?;
+        let file = fs::openat(&self.staging, stage.file_name().as_str(), flags, self.mode).map_err(failed)?;
         // The console needs the group's.
         if self.rights == Rights::Afterwards {
             lacks::set_rights(&file, self.mode).map_err(failed)?;
@@ -49,7 +49,8 @@ impl SpoolDir {
     pub(in crate::store) fn set_time(&self, stage: StageId, time: Duration) {
         let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
         let times = Timestamps { last_access: time, last_modification: time };
-        if let Err(errno) = fs::utimensat(&self.staging, stage.to_string(), &times, AtFlags::SYMLINK_NOFOLLOW) {
+        if let Err(errno) = fs::utimensat(&self.staging, stage.file_name().as_str(), &times, AtFlags::SYMLINK_NOFOLLOW)
+        {
             log::debug!("{}: keeps the time of its collection: {errno}", quoted(&self.staged_path(stage)));
         }
     }
@@ -62,7 +63,7 @@ impl SpoolDir {
 
     /// A staged file, if it is there; `action` is what it is opened for, for messages.
     fn find_staged(&self, stage: StageId, flags: OFlags, action: &'static str) -> Result<Option<File>, StoreError> {
-        match open::file(&self.staging, stage.to_string(), flags, Mode::empty()) {
+        match open::file(&self.staging, stage.file_name().as_str(), flags, Mode::empty()) {
             Ok(Found::File(file, _)) => Ok(Some(file)),
             Ok(other) => Ok(other.file(&self.staged_path(stage))?.map(|(file, _)| file)),
             Err(errno) => Err(StoreError::io(action, &self.staged_path(stage))(errno)),
@@ -78,7 +79,7 @@ impl SpoolDir {
 
     /// Removes a staged file, if it is there.
     pub(in crate::store) fn discard(&self, stage: StageId) -> Result<(), StoreError> {
-        match fs::unlinkat(&self.staging, stage.to_string(), AtFlags::empty()) {
+        match fs::unlinkat(&self.staging, stage.file_name().as_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(StoreError::io("remove", &self.staged_path(stage))(errno)),
         }
@@ -92,8 +93,7 @@ impl SpoolDir {
 
     /// Gives a staged file its name in the incoming directory, unless that is taken: then `false`.
     pub(in crate::store) fn rename_into(&self, stage: StageId, name: &FileName) -> Result<bool, StoreError> {
-        let staged = stage.to_string();
-        match lacks::rename_to_free(&self.staging, staged.as_bytes(), &self.incoming, name.as_bytes()) {
+        match lacks::rename_to_free(&self.staging, stage.file_name().as_bytes(), &self.incoming, name.as_bytes()) {
             Ok(_) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(errno) => Err(StoreError::io("publish", &self.published_path(name))(errno)),
@@ -103,8 +103,8 @@ impl SpoolDir {
     /// Gives a staged file its name in the incoming directory, in place of the file that has it, if any: that one's size.
     pub(in crate::store) fn replace(&self, stage: StageId, name: &FileName) -> Result<Option<u64>, StoreError> {
         let before = self.look(name)?.map(|found| found.size);
-        fs::renameat(&self.staging, stage.to_string(), &self.incoming, name.as_bytes())
-            .map_err(StoreError::io("replace", &self.published_path(name)))?;
+        fs::renameat(&self.staging, stage.file_name().as_str(), &self.incoming, name.as_bytes())
+            .map_err(|errno| StoreError::io("replace", &self.published_path(name))(errno))?;
         Ok(before)
     }
 
@@ -133,7 +133,7 @@ impl SpoolDir {
         wanted: &Fingerprint,
     ) -> Result<Comparison, StoreError> {
         let path = self.staged_path(stage);
-        compare(&self.staging, stage.to_string().as_bytes(), wanted).map_err(StoreError::io("read", &path))
+        compare(&self.staging, stage.file_name().as_bytes(), wanted).map_err(StoreError::io("read", &path))
     }
 
     /// Measures a staged file.
@@ -163,7 +163,7 @@ impl SpoolDir {
     /// somebody has taken away shows when it is to get its name.
     pub(in crate::store) fn sync_staged_file(&self, stage: StageId) -> Result<(), StoreError> {
         let Some(file) = self.find_staged(stage, OFlags::RDONLY, "flush")? else { return Ok(()) };
-        fs::fdatasync(file).map_err(StoreError::io("flush", &self.staged_path(stage)))
+        fs::fdatasync(file).map_err(|errno| StoreError::io("flush", &self.staged_path(stage))(errno))
     }
 
     /// Makes the names in the staging area durable.
