@@ -24,7 +24,7 @@ use super::delete::{Delete, is_compared_in_memory};
 use super::fetch::Fetch;
 use super::stock::StockSession;
 use super::task::Task;
-use super::{ARCHIVE_PIECE, Context, Conversation, PumpOutcome, Reuse, awaited, give_way};
+use super::{ARCHIVE_PIECE, Context, Conversation, PumpOutcome, Reuse, UNPACKED_PER_TURN, awaited, give_way};
 use crate::collector::Reason;
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::ports::Connection;
@@ -180,6 +180,10 @@ impl AheadSession {
         }
         self.driver.transmit_message(cx.io)?;
         Ok(None)
+    }
+
+    fn unpacked(&self) -> u64 {
+        self.current.as_ref().map_or(0, Task::unpacked)
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, DriverError> {
@@ -370,7 +374,7 @@ impl Conversation for AheadSession {
     }
 
     fn pump(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        let mut files = 0;
+        let (mut files, mut unpacked) = (0, 0);
         if let Gap::Sent = self.gap {
             self.gap = Gap::Until(cx.io.now() + self.distance);
         }
@@ -385,7 +389,12 @@ impl Conversation for AheadSession {
                     self.body.hold(cx);
                     return Ok(PumpOutcome::Staging);
                 }
-                _ => self.read(cx),
+                _ => {
+                    let before = self.unpacked();
+                    let read = self.read(cx);
+                    unpacked += self.unpacked().saturating_sub(before);
+                    read
+                }
             };
             let has_come = match read {
                 Ok(has_come) => has_come,
@@ -396,7 +405,7 @@ impl Conversation for AheadSession {
                 Err(end) => return self.end(end, true, cx),
             }
             match sent {
-                _ if files > ANSWERS_PER_TURN => return Ok(give_way(cx)),
+                _ if files > ANSWERS_PER_TURN || unpacked >= UNPACKED_PER_TURN => return Ok(give_way(cx)),
                 // It may say why nothing can be sent any more.
                 _ if has_come => {}
                 Err(error) => return self.fail(&error.into(), cx),

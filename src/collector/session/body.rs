@@ -58,8 +58,23 @@ impl Body {
 }
 
 impl StockSession {
+    /// As [`read_body`](Self::read_body), where `left` bytes have not come yet; adds what comes out of an archive.
+    pub(super) fn go_on_with_body(
+        &mut self,
+        left: u64,
+        unpacked: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, Reason> {
+        self.body.resume(left, cx);
+        let so_far = |session: &Self| session.task.as_ref().map_or(0, Task::unpacked);
+        let before = so_far(self);
+        let has_come = self.read_body(cx)?;
+        *unpacked += so_far(self).saturating_sub(before);
+        Ok(has_come)
+    }
+
     /// Moves bytes of a body from the connection to where they belong; `false` where nothing has come.
-    pub(super) fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
+    fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
         let most = match self.task.as_ref() {
             Some(task) if task.cost().is_some() => LISTING_PIECE,
             Some(task) if task.unpacks() => ARCHIVE_PIECE,

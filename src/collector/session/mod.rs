@@ -38,6 +38,10 @@ const LISTING_PIECE: u64 = 4096;
 /// Bytes of an archive that are unpacked without looking at where they go to: they unfold to 4 MiB at most.
 const ARCHIVE_PIECE: u64 = 4096;
 
+/// Bytes that come out of archives before the other connections have their turn: the connection's budget counts only what
+/// it brings, which may unfold a thousandfold.
+const UNPACKED_PER_TURN: u64 = 4 << 20;
+
 /// Why a session stopped pumping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PumpOutcome {

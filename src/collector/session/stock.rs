@@ -26,7 +26,7 @@ use super::extended::{ExtendedSession, Opening};
 use super::fetch::Fetch;
 use super::listing::ListingTask;
 use super::task::Task;
-use super::{Context, Conversation, NAMES_PER_TURN, PumpOutcome, Reuse, awaited, give_way};
+use super::{Context, Conversation, NAMES_PER_TURN, PumpOutcome, Reuse, UNPACKED_PER_TURN, awaited, give_way};
 use crate::collector::Reason;
 use crate::collector::commit_queue::CommitQueue;
 use crate::collector::ports::Connection;
@@ -178,7 +178,7 @@ impl StockSession {
 
     /// Goes on for as long as the socket and the round let it.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<PumpOutcome, Reason> {
-        let (mut has_asked, cost) = (false, self.cost().unwrap_or(0));
+        let (mut has_asked, cost, mut unpacked) = (false, self.cost().unwrap_or(0), 0);
         loop {
             if let Some(Task::Overrun(..) | Task::Trailing(..)) = self.task.as_ref() {
                 return self.read_overrun(cx);
@@ -203,10 +203,7 @@ impl StockSession {
                     self.body.hold(cx);
                     return Ok(PumpOutcome::Staging);
                 }
-                Want::Body(left) => {
-                    self.body.resume(left, cx);
-                    self.read_body(cx)?
-                }
+                Want::Body(left) => self.go_on_with_body(left, &mut unpacked, cx)?,
                 Want::Decision => {
                     self.decide(cx)?;
                     if let Some(Task::Staging { .. }) = self.task.as_ref() {
@@ -223,7 +220,8 @@ impl StockSession {
             if !progress {
                 return Ok(PumpOutcome::Blocked);
             }
-            if self.cost().is_some_and(|now| now.saturating_sub(cost) > NAMES_PER_TURN) {
+            let is_costly = self.cost().is_some_and(|now| now.saturating_sub(cost) > NAMES_PER_TURN);
+            if is_costly || unpacked >= UNPACKED_PER_TURN {
                 return Ok(give_way(cx));
             }
         }

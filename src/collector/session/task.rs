@@ -95,6 +95,14 @@ impl Task {
         matches!(self, Self::Fetching(fetch) if fetch.is_packed())
     }
 
+    /// Bytes that have come out of the archive so far.
+    pub(super) fn unpacked(&self) -> u64 {
+        match self {
+            Self::Fetching(fetch) if fetch.is_packed() => fetch.stage().map_or(0, HashedTemp::size),
+            _ => 0,
+        }
+    }
+
     /// Whether its file is not yet as far as `progress` tells.
     pub(super) fn awaits_staging(&self, progress: fn(&HashedTemp) -> Result<bool, StoreError>) -> bool {
         let stage = match self {

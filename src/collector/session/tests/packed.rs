@@ -211,3 +211,20 @@ fn archives_that_come_ahead_are_files_once_what_follows_is_an_answer() {
     scene.closes(b"ZRECV SIZE 16\nZRECV SIZE 3\nabc");
     assert_eq!(published(&scene), []);
 }
+
+#[test]
+fn what_unfolds_far_does_not_keep_the_loop_from_turning() {
+    let bomb = answer(&archive(&vec![b'x'; 64 << 20]));
+    let mut scene = Scene::with(NAME, settings());
+    scene.hears_bytes(&bomb);
+    assert!((4..=20).contains(&scene.turns()) && published(&scene).len() == 1);
+    let names = ["a.1700000000.data", "b.1700000001.data"];
+    let mut scene = Scene::packing_ahead(&names);
+    scene.hears_bytes(&[&*bomb, &bomb].concat());
+    assert!((8..=40).contains(&scene.turns()) && published(&scene).len() == 2);
+    // Many that are small.
+    let names: Vec<String> = (0..60).map(|number| format!("{number}.1700000000.data")).collect();
+    let mut scene = Scene::packing_ahead(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    scene.hears_bytes(&answer(&archive(&vec![b'x'; 2 << 20])).repeat(60));
+    assert!((12..=60).contains(&scene.turns()) && published(&scene).len() == 60);
+}
