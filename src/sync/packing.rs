@@ -6,6 +6,7 @@
 //!
 //! A file of which no archive came that can be used is asked for as it is next. That shows what is wrong with it: a server that
 //! cannot pack a file because it cannot read it closes as well, and how large a file is an archive does not tell before its end.
+//! Where the round has ended meanwhile, as with a server that falls silent at the command, that is in the next round.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ pub struct Packing {
     unusable: u32,
     /// To be asked for as they are, in the round under way.
     plain: HashSet<FileName>,
+    /// The same in the next one.
+    plain_next: HashSet<FileName>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,8 +88,15 @@ impl Packing {
     /// No archive of this file came, or one that cannot be used.
     pub fn was_unusable(&mut self, name: &FileName, now: Instant) -> Option<PackingNews> {
         self.plain.insert(name.clone());
-        self.unusable = self.unusable.saturating_add(1);
-        if self.unusable < MOST_UNUSABLE { None } else { self.does_not_pack(now) }
+        self.count_unusable(now)
+    }
+
+    /// The connection was given up before the archive of this file had come. What ends one may end others as well: a round's
+    /// count as one.
+    pub fn did_not_come(&mut self, name: &FileName, now: Instant) -> Option<PackingNews> {
+        let is_first = self.plain_next.is_empty();
+        self.plain_next.insert(name.clone());
+        if is_first { self.count_unusable(now) } else { None }
     }
 
     /// The connection ended where an answer to the command was due, with nothing sent behind that.
@@ -101,7 +111,12 @@ impl Packing {
 
     /// A round begins.
     pub fn begin_round(&mut self) {
-        self.plain = HashSet::new();
+        self.plain = std::mem::take(&mut self.plain_next);
+    }
+
+    fn count_unusable(&mut self, now: Instant) -> Option<PackingNews> {
+        self.unusable = self.unusable.saturating_add(1);
+        if self.unusable < MOST_UNUSABLE { None } else { self.does_not_pack(now) }
     }
 
     fn does_not_pack(&mut self, now: Instant) -> Option<PackingNews> {
@@ -168,5 +183,20 @@ mod tests {
         assert_eq!(packing.was_unusable(&a, now), None);
         assert_eq!(packing.was_unusable(&c, now), Some(PackingNews::DoesNotPack), "three in a row");
         assert!(packing.is_known(now) && !packing.is_packed(&d));
+    }
+    #[test]
+    fn a_file_whose_archive_did_not_come_comes_as_it_is_in_the_next_round_and_three_such_rounds_are_enough() {
+        let (mut packing, now, [a, b, c, d]) = scene();
+        packing.came();
+        for name in [&a, &b, &c] {
+            assert_eq!(packing.did_not_come(name, now), None, "one line that broke may have ended all");
+        }
+        packing.begin_round();
+        assert!(!packing.is_packed(&a) && !packing.is_packed(&c) && packing.is_packed(&d));
+        assert_eq!(packing.did_not_come(&d, now), None);
+        packing.begin_round();
+        assert!(packing.is_packed(&a) && !packing.is_packed(&d));
+        assert_eq!(packing.did_not_come(&a, now), Some(PackingNews::DoesNotPack));
+        assert!(packing.is_known(now) && !packing.is_packed(&b));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use rustix::process::Signal;
-use tentacle_sync::testing::fake_server::{AgentFiles, Fault, FaultRule, Setup, Verb};
+use tentacle_sync::testing::fake_server::{AgentFiles, Fault, FaultRule, Setup, Verb, WrongSize};
 
 use crate::compression::Tapped;
 use crate::daemon::{Daemon, Sandbox, wait_until};
@@ -225,5 +225,23 @@ fn a_server_that_is_replaced_by_one_that_does_not_know_the_command_is_found_out(
         sandbox.assert_holds(&site.files);
         assert_eq!((count(&daemon.log(), DOES_NOT_PACK), count(&daemon.log(), PACKS)), (1, 1), "{}", daemon.log());
         no_round_fails(daemon);
+    }
+}
+
+#[test]
+fn a_server_that_falls_silent_at_the_command_or_sends_other_sizes_than_it_says_is_collected_from_without() {
+    for (fault, lines) in [
+        (Fault::Hang, "pipelining = false"),
+        (Fault::WrongSize(WrongSize::Over(10)), "pipelining = false"),
+        (Fault::StallBody { after: 20 }, "connections = 1"),
+    ] {
+        let site = Site::fake("site", 30, Setup { faults: vec![fault.at(Verb::Zrecv)], ..Setup::default() });
+        let lines = format!("timeout = 1\ninterval = 1\ncompression = true\n{lines}");
+        let sandbox = Sandbox::with_sites([site.config(&lines)]);
+        let daemon = sandbox.start();
+        wait_until("all files", || site.left().is_empty().then_some(()));
+        daemon.wait_for_line(&["INFO", DOES_NOT_PACK]);
+        wait_until("all files to be published", || (sandbox.spool().len() == site.files.len()).then_some(()));
+        sandbox.assert_holds(&site.files);
     }
 }

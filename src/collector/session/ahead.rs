@@ -427,6 +427,11 @@ impl Conversation for AheadSession {
             task.on_disconnect(site, commit_queue);
         }
         if let Some(first) = first {
+            if let Assignment::Fetch(fetch) = &first
+                && site.is_packed(fetch.name())
+            {
+                site.archive_did_not_come(fetch.name());
+            }
             site.dropped(first);
         }
     }

@@ -4,10 +4,11 @@
 use super::Context;
 use super::task::{Reaction, Task};
 use crate::collector::reason::BodyProgress;
+use crate::collector::site::Site;
 use crate::proto::zip::{UnpackError, Unpacker};
 use crate::proto::{FileName, Refusal, Verb};
 use crate::store::{HashedTemp, Spool, StoreError};
-use crate::sync::{FetchAssignment, measured_at};
+use crate::sync::{Assignment, FetchAssignment, measured_at};
 
 /// A file that is asked for or on its way.
 pub(super) struct Fetch {
@@ -69,6 +70,14 @@ impl Fetch {
 
     pub(super) fn into_assignment(self) -> FetchAssignment {
         self.assignment
+    }
+
+    /// The connection is gone.
+    pub(super) fn on_disconnect(self, site: &mut Site) {
+        if self.is_packed() {
+            site.archive_did_not_come(self.name());
+        }
+        site.dropped(Assignment::Fetch(self.assignment));
     }
 
     pub(super) fn announced(self, verb: Verb, size: u64, cx: &mut Context<'_>) -> Reaction {

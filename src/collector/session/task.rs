@@ -159,7 +159,7 @@ impl Task {
     pub(super) fn on_disconnect(self, site: &mut Site, commit_queue: &mut CommitQueue) {
         match self {
             Self::Listing(listing) => site.dropped(Assignment::List(listing.into_assignment())),
-            Self::Fetching(fetch) => site.dropped(Assignment::Fetch(fetch.into_assignment())),
+            Self::Fetching(fetch) => fetch.on_disconnect(site),
             Self::Staging { task, .. } => task.on_disconnect(site, commit_queue),
             Self::Deleting(delete) | Self::Overrun(delete) => delete.on_disconnect(site, commit_queue),
             Self::Trailing(trailing) => trailing.on_disconnect(site, commit_queue),

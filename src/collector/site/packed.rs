@@ -64,6 +64,13 @@ impl Site {
         self.not_packed(fetch, now);
     }
 
+    /// The connection was given up before the file's archive had come.
+    pub(in crate::collector) fn archive_did_not_come(&mut self, name: &FileName) {
+        let Some(since) = self.running.as_ref().map(|running| running.since) else { return };
+        let news = self.packing.did_not_come(name, since);
+        self.log_packing(news);
+    }
+
     fn not_packed(&mut self, fetch: FetchAssignment, now: Instant) {
         let news = self.packing.was_unusable(fetch.name(), now);
         self.log_packing(news);

@@ -228,3 +228,21 @@ fn what_unfolds_far_does_not_keep_the_loop_from_turning() {
     scene.hears_bytes(&answer(&archive(&vec![b'x'; 2 << 20])).repeat(60));
     assert!((12..=60).contains(&scene.turns()) && published(&scene).len() == 60);
 }
+
+#[test]
+fn a_file_whose_archive_is_cut_or_awaited_in_vain_comes_as_it_is_in_the_next_round() {
+    let sound = answer(&archive(BODY));
+    for came in [0, 20, 100] {
+        for is_ahead in [false, true] {
+            let mut scene = if is_ahead { Scene::packing_ahead(&[NAME]) } else { Scene::with(NAME, settings()) };
+            scene.hears_bytes(&sound[..came]);
+            scene.session.abandon(&mut scene.site, &mut scene.commit_queue);
+            scene.site.start_round(scene.end.now, scene.end.now);
+            scene.end.input.clear();
+            scene.connects_again();
+            scene.hears_listing(&format!("{NAME}\n"));
+            let asked = scene.says(|_| ());
+            assert!(scene.end.output.windows(6).any(|word| word == b"\nRECV "), "{came} {is_ahead} {asked}");
+        }
+    }
+}
