@@ -184,6 +184,7 @@ mod tests {
         assert_eq!(packing.was_unusable(&c, now), Some(PackingNews::DoesNotPack), "three in a row");
         assert!(packing.is_known(now) && !packing.is_packed(&d));
     }
+
     #[test]
     fn a_file_whose_archive_did_not_come_comes_as_it_is_in_the_next_round_and_three_such_rounds_are_enough() {
         let (mut packing, now, [a, b, c, d]) = scene();

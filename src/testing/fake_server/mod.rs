@@ -29,10 +29,13 @@ mod stream;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use agent::Agent;
 pub use agents::AgentFiles;
@@ -132,7 +135,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
 
 fn accept_until_stopped(listener: &TcpListener, shared: &Arc<Shared>) {
     while shared.wait_for_room() {
-        let Ok((socket, _)) = listener.accept() else {
+        let Ok((socket, _)) = accept(listener) else {
             if shared.pause(ACCEPT_PAUSE).is_err() {
                 return;
             }
@@ -142,6 +145,12 @@ fn accept_until_stopped(listener: &TcpListener, shared: &Arc<Shared>) {
         // Without a thread for it the connection is dropped, as by a server out of processes.
         drop(spawn("fake-session", move || drop(serve(&peer))));
     }
+}
+
+/// Waits for a client before it asks for one: whoever waits in accept(2) holds a descriptor for it, and there may be thousands.
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+    listener.accept()
 }
 
 fn serve(peer: &Peer) -> Result<(), Closed> {
