@@ -55,6 +55,10 @@ const PATCH: u16 = 1 << 5;
 /// Flag: the local header's sizes and checksum are in a data descriptor behind the data.
 const STREAMED: u16 = 1 << 3;
 
+/// Where the headers have the lengths of what follows them: the name, the extra field, and the comment.
+const LOCAL_LENGTHS: [usize; 2] = [26, 28];
+const CENTRAL_LENGTHS: [usize; 3] = [28, 30, 32];
+
 /// What these fields hold where the value is in a ZIP64 record.
 const ELSEWHERE: u32 = u32::MAX;
 
@@ -150,7 +154,7 @@ impl Local {
             }
             _ => None,
         };
-        Ok(Self { method, sizes, variable: u64::from(fields.u16(26)) + u64::from(fields.u16(28)) })
+        Ok(Self { method, sizes, variable: fields.lengths(LOCAL_LENGTHS) })
     }
 }
 
@@ -161,8 +165,7 @@ impl Central {
         if fields.u32(0) != CENTRAL_SIGNATURE {
             return Err(ZipError::Malformed("no directory follows its entry"));
         }
-        let lengths = [28, 30, 32].map(|at| u64::from(fields.u16(at)));
-        Ok(Self { variable: lengths.iter().sum() })
+        Ok(Self { variable: fields.lengths(CENTRAL_LENGTHS) })
     }
 }
 
@@ -210,8 +213,7 @@ impl Entry {
     /// Reads the central header.
     pub(crate) fn decode(central: &[u8; CENTRAL], directory: Directory) -> Result<Self, ZipError> {
         let fields = Fields(central);
-        let name = fields.u16(28);
-        let variable = u64::from(name) + u64::from(fields.u16(30)) + u64::from(fields.u16(32));
+        let (name, variable) = (fields.u16(28), fields.lengths(CENTRAL_LENGTHS));
         if fields.u32(0) != CENTRAL_SIGNATURE || CENTRAL as u64 + variable != directory.size || fields.u16(34) != 0 {
             return Err(ZipError::Malformed("its directory is not of one entry"));
         }
@@ -237,7 +239,7 @@ impl Entry {
         if fields.u32(0) != LOCAL_SIGNATURE || fields.u16(8) != self.method.code() || !agrees {
             return Err(ZipError::Malformed("its entry and its directory disagree"));
         }
-        let data = u64::from(self.local) + LOCAL as u64 + u64::from(fields.u16(26)) + u64::from(fields.u16(28));
+        let data = u64::from(self.local) + LOCAL as u64 + fields.lengths(LOCAL_LENGTHS);
         if data + u64::from(self.packed) > directory.at {
             return Err(ZipError::Malformed("its entry reaches into its directory"));
         }
@@ -323,5 +325,10 @@ impl Fields<'_> {
 
     fn u32(&self, at: usize) -> u32 {
         u32::from(self.u16(at)) | u32::from(self.u16(at + 2)) << 16
+    }
+
+    /// Of what follows, in bytes.
+    fn lengths<const N: usize>(&self, at: [usize; N]) -> u64 {
+        at.into_iter().map(|at| u64::from(self.u16(at))).sum()
     }
 }
