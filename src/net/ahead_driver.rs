@@ -67,8 +67,8 @@ impl AheadDriver {
         self.check_end(read)
     }
 
-    /// Moves bytes of the body that is [wanted](Want::Body) to `take`, `piece` of them at most, and none beyond its end. Where no answer is to follow, that
-    /// nothing does shows that it is whole, as far as it can.
+    /// Moves bytes of the body that is [wanted](Want::Body) to `take`, `piece` of them at most, and none beyond its end. Where no
+    /// answer is to follow, that nothing does shows that it is whole, as far as it can.
     ///
     /// # Errors
     /// [`DriverError::Net`]; [`DriverError::Protocol`] where what comes is no body, or not the announced one, and at the

@@ -129,7 +129,8 @@ impl AheadClient {
         self.left += n as u64;
     }
 
-    /// Asks for a file ([`Command::Receive`], [`Command::ReceiveZip`], [`Command::Move`]) and takes it, whatever is due: two messages.
+    /// Asks for a file ([`Command::Receive`], [`Command::ReceiveZip`], [`Command::Move`]) and takes it, whatever is due: two
+    /// messages.
     ///
     /// # Errors
     /// [`Error::Misuse`], and nothing is done, for another command, and after the end; a failed session's error.

@@ -49,7 +49,8 @@ pub(in crate::collector) struct AheadSession {
     standing: Reuse,
     driver: AheadDriver,
     current: Option<Task>,
-    outstanding: VecDeque<Assignment>,
+    /// What is not answered, and what it was asked with.
+    outstanding: VecDeque<(Verb, Assignment)>,
     in_lock_step: Option<Assignment>,
     body: Body,
     /// Of one message from the next, as it was when something was asked for last.
@@ -106,10 +107,12 @@ impl AheadSession {
 
     /// Asks for this, whatever is not answered yet.
     pub(super) fn ask(&mut self, assignment: Assignment, cx: &mut Context<'_>) -> Result<(), Reason> {
-        let command = match &assignment {
-            Assignment::Delete(delete) => Command::Move(delete.name().clone()),
-            Assignment::Fetch(fetch) if cx.site.is_packed(fetch.name()) => Command::ReceiveZip(fetch.name().clone()),
-            Assignment::Fetch(fetch) => Command::Receive(fetch.name().clone()),
+        let (verb, command) = match &assignment {
+            Assignment::Delete(delete) => (Verb::Mv, Command::Move(delete.name().clone())),
+            Assignment::Fetch(fetch) if cx.site.is_packed(fetch.name()) => {
+                (Verb::Zrecv, Command::ReceiveZip(fetch.name().clone()))
+            }
+            Assignment::Fetch(fetch) => (Verb::Recv, Command::Receive(fetch.name().clone())),
             Assignment::List(_) => {
                 self.in_lock_step = Some(assignment);
                 return Ok(());
@@ -118,7 +121,7 @@ impl AheadSession {
         if self.is_idle() {
             cx.io.set_deadline(Some(self.standing.timeout(cx.site)));
         }
-        self.outstanding.push_back(assignment);
+        self.outstanding.push_back((verb, assignment));
         self.driver.command(&command).map_err(|error| cx.site.protocol(error))
     }
 
@@ -213,9 +216,9 @@ impl AheadSession {
                 self.gap = Gap::Nothing;
             }
             match event {
-                Event::Announced { verb, size } => {
+                Event::Announced { size, .. } => {
                     self.body.begin(size, cx);
-                    let task = self.answered(verb);
+                    let task = self.answered();
                     if matches!(task, Some(Task::Fetching(_))) && Fetch::is_too_large(size, cx) {
                         self.give_back(cx.site);
                     }
@@ -230,8 +233,8 @@ impl AheadSession {
                     }
                     files += 1;
                 }
-                Event::Refused { verb, refusal } => {
-                    if let Some(task) = self.answered(verb) {
+                Event::Refused { refusal, .. } => {
+                    if let Some(task) = self.answered() {
                         self.give_back(cx.site);
                         task.refused(&refusal, cx)?;
                     }
@@ -243,12 +246,12 @@ impl AheadSession {
         Ok(Ok(files))
     }
 
-    /// The oldest command, which begins with this, is answered.
-    fn answered(&mut self, verb: Verb) -> Option<Task> {
+    /// The oldest command is answered.
+    fn answered(&mut self) -> Option<Task> {
         match self.outstanding.pop_front()? {
-            Assignment::Fetch(fetch) => Some(Task::Fetching(Fetch::new(fetch, verb))),
-            Assignment::Delete(delete) => Some(Task::Deleting(Delete::new(delete))),
-            Assignment::List(_) => None,
+            (verb, Assignment::Fetch(fetch)) => Some(Task::Fetching(Fetch::new(fetch, verb))),
+            (_, Assignment::Delete(delete)) => Some(Task::Deleting(Delete::new(delete))),
+            (_, Assignment::List(_)) => None,
         }
     }
 
@@ -303,7 +306,7 @@ impl AheadSession {
         if let Some(assignment) = self.in_lock_step.take() {
             site.returned(assignment);
         }
-        while let Some(assignment) = self.outstanding.pop_back() {
+        while let Some((_, assignment)) = self.outstanding.pop_back() {
             site.returned(match assignment {
                 Assignment::Delete(delete) => Assignment::Delete(delete.asked()),
                 other => other,
@@ -347,7 +350,7 @@ impl Conversation for AheadSession {
     }
 
     fn has_file_under_way(&self) -> bool {
-        let deletes = |assignment: &Assignment| matches!(assignment, Assignment::Delete(_));
+        let deletes = |(_, assignment): &(Verb, Assignment)| matches!(assignment, Assignment::Delete(_));
         self.current.as_ref().is_some_and(Task::is_under_way) || self.outstanding.iter().any(deletes)
     }
 
@@ -358,9 +361,9 @@ impl Conversation for AheadSession {
     fn file(&self) -> Option<(&FileName, BodyProgress)> {
         match (&self.current, self.outstanding.front()) {
             (Some(task), _) => task.file(),
-            (None, Some(Assignment::Fetch(fetch))) => Some((fetch.name(), BodyProgress::Nothing)),
-            (None, Some(Assignment::Delete(delete))) => Some((delete.name(), BodyProgress::Nothing)),
-            (None, Some(Assignment::List(_)) | None) => None,
+            (None, Some((_, Assignment::Fetch(fetch)))) => Some((fetch.name(), BodyProgress::Nothing)),
+            (None, Some((_, Assignment::Delete(delete)))) => Some((delete.name(), BodyProgress::Nothing)),
+            (None, Some((_, Assignment::List(_))) | None) => None,
         }
     }
 
@@ -426,13 +429,10 @@ impl Conversation for AheadSession {
         if let Some(task) = self.current.take() {
             task.on_disconnect(site, commit_queue);
         }
-        if let Some(first) = first {
-            if let Assignment::Fetch(fetch) = &first
-                && site.is_packed(fetch.name())
-            {
-                site.archive_did_not_come(fetch.name());
-            }
-            site.dropped(first);
+        match first {
+            Some((verb, Assignment::Fetch(fetch))) => Fetch::new(fetch, verb).on_disconnect(site),
+            Some((_, first)) => site.dropped(first),
+            None => {}
         }
     }
 }
